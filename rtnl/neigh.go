@@ -1,0 +1,67 @@
+package rtnl
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// DecodeNeigh reads the body of RTM_NEWNEIGH or RTM_DELNEIGH (struct ndmsg,
+// linux/neighbour.h) into n, which it resets first. It does not allocate.
+func DecodeNeigh(body []byte, n *Neigh) error {
+	*n = Neigh{}
+	if len(body) < sizeofNdMsg {
+		return fmt.Errorf("rtnl: decode neighbour: %w", errShort)
+	}
+	n.Family = body[0]
+	n.Index = ne.Uint32(body[4:])
+	n.State = ne.Uint16(body[8:])
+	n.Flags, n.Type = body[10], body[11]
+	c := attributes(body[sizeofNdMsg:])
+	for c.next() {
+		switch c.typ {
+		case unix.NDA_DST:
+			n.Dst = c.addr()
+			if !ofFamily(n.Dst, n.Family) {
+				c.fail("is not an address of family %d", n.Family)
+			}
+		case unix.NDA_LLADDR:
+			n.LLAddr = c.hw()
+		case unix.NDA_VLAN:
+			n.VLAN = c.u16()
+		case unix.NDA_VNI:
+			n.VNI = c.u32()
+		case unix.NDA_MASTER:
+			n.Master = c.u32()
+		case ndaProtocol:
+			n.Protocol = c.u8()
+		case ndaFlagsExt:
+			n.ExtFlags = c.u32()
+		}
+	}
+	if c.err != nil {
+		return fmt.Errorf("rtnl: decode neighbour: %w", c.err)
+	}
+	return nil
+}
+
+// AppendNeigh appends a whole message of type typ (RTM_NEWNEIGH, RTM_DELNEIGH)
+// about n.
+func AppendNeigh(b []byte, typ, flags uint16, seq uint32, n *Neigh) []byte {
+	start := len(b)
+	b = openMessage(b, typ, flags, seq)
+	b = append(b, n.Family, 0, 0, 0)
+	b = ne.AppendUint32(b, n.Index)
+	b = ne.AppendUint16(b, n.State)
+	b = append(b, n.Flags, n.Type)
+	b = appendAddr(b, unix.NDA_DST, n.Dst)
+	b = appendHW(b, unix.NDA_LLADDR, n.LLAddr)
+	if n.VLAN != 0 {
+		b = appendU16(b, unix.NDA_VLAN, n.VLAN)
+	}
+	b = appendU32If(b, unix.NDA_VNI, n.VNI)
+	b = appendU32If(b, unix.NDA_MASTER, n.Master)
+	b = appendU8If(b, ndaProtocol, n.Protocol)
+	b = appendU32If(b, ndaFlagsExt, n.ExtFlags)
+	return closeMessage(b, start)
+}

@@ -1,0 +1,145 @@
+package rtnl
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// DecodeRule reads the body of RTM_NEWRULE or RTM_DELRULE (struct
+// fib_rule_hdr, linux/fib_rules.h) into r, which it resets first.
+func DecodeRule(body []byte, r *Rule) error {
+	*r = Rule{SuppressPL: -1, SuppressIG: -1}
+	if len(body) < sizeofFibRuleHdr {
+		return fmt.Errorf("rtnl: decode rule: %w", errShort)
+	}
+	r.Family, r.TOS = body[0], body[3]
+	dstLen, srcLen := body[1], body[2]
+	r.Table, r.Action = uint32(body[4]), body[7]
+	r.Flags = ne.Uint32(body[8:])
+	c := attributes(body[sizeofFibRuleHdr:])
+	for c.next() {
+		switch c.typ {
+		case unix.FRA_DST:
+			r.Dst = c.selector(r.Family, dstLen)
+		case unix.FRA_SRC:
+			r.Src = c.selector(r.Family, srcLen)
+		case unix.FRA_IIFNAME:
+			r.IifName = c.str()
+		case unix.FRA_OIFNAME:
+			r.OifName = c.str()
+		case unix.FRA_GOTO:
+			r.Goto = c.u32()
+		case unix.FRA_PRIORITY:
+			r.Priority = c.u32()
+		case unix.FRA_FWMARK:
+			r.Mark = c.u32()
+		case unix.FRA_FWMASK:
+			r.Mask = c.u32()
+		case unix.FRA_TABLE:
+			r.Table = c.u32()
+		default:
+			r.decodeMore(&c)
+		}
+	}
+	if c.err != nil {
+		return fmt.Errorf("rtnl: decode rule: %w", c.err)
+	}
+	return nil
+}
+
+// decodeMore reads the selectors that few rules have.
+func (r *Rule) decodeMore(c *cursor) {
+	switch c.typ {
+	case unix.FRA_TUN_ID:
+		r.TunID = c.be64()
+	case unix.FRA_SUPPRESS_IFGROUP:
+		r.SuppressIG = int32(c.u32())
+	case unix.FRA_SUPPRESS_PREFIXLEN:
+		r.SuppressPL = int32(c.u32())
+	case unix.FRA_L3MDEV:
+		r.L3MDev = c.u8()
+	case unix.FRA_PROTOCOL:
+		r.Protocol = c.u8()
+	case unix.FRA_IP_PROTO:
+		r.IPProto = c.u8()
+	case unix.FRA_UID_RANGE:
+		if c.has(8) {
+			r.UIDStart, r.UIDEnd, r.HasUID = ne.Uint32(c.val), ne.Uint32(c.val[4:]), true
+		}
+	case unix.FRA_SPORT_RANGE:
+		if c.has(4) {
+			r.SportStart, r.SportEnd = ne.Uint16(c.val), ne.Uint16(c.val[2:])
+		}
+	case unix.FRA_DPORT_RANGE:
+		if c.has(4) {
+			r.DportStart, r.DportEnd = ne.Uint16(c.val), ne.Uint16(c.val[2:])
+		}
+	}
+}
+
+// AppendRule appends a whole message of type typ (RTM_NEWRULE, RTM_DELRULE)
+// about r. The priority is always sent; a Mark without a Mask gets the
+// kernel's default, all bits.
+func AppendRule(b []byte, typ, flags uint16, seq uint32, r *Rule) []byte {
+	start := len(b)
+	b = openMessage(b, typ, flags, seq)
+	table := uint8(rtTableCompat)
+	if r.Table < 256 {
+		table = uint8(r.Table)
+	}
+	b = append(b, r.Family, prefixBits(r.Dst), prefixBits(r.Src), r.TOS, table, 0, 0, r.Action)
+	b = ne.AppendUint32(b, r.Flags)
+	b = appendPrefix(b, unix.FRA_DST, r.Dst)
+	b = appendPrefix(b, unix.FRA_SRC, r.Src)
+	if r.IifName != "" {
+		b = appendString(b, unix.FRA_IIFNAME, r.IifName)
+	}
+	if r.OifName != "" {
+		b = appendString(b, unix.FRA_OIFNAME, r.OifName)
+	}
+	b = appendU32If(b, unix.FRA_GOTO, r.Goto)
+	b = appendU32(b, unix.FRA_PRIORITY, r.Priority)
+	b = appendU32If(b, unix.FRA_FWMARK, r.Mark)
+	b = appendU32If(b, unix.FRA_FWMASK, r.Mask)
+	b = appendU32(b, unix.FRA_TABLE, r.Table)
+	if r.TunID != 0 {
+		b = appendBE64(b, unix.FRA_TUN_ID, r.TunID)
+	}
+	if r.SuppressIG != -1 {
+		b = appendU32(b, unix.FRA_SUPPRESS_IFGROUP, uint32(r.SuppressIG))
+	}
+	if r.SuppressPL != -1 {
+		b = appendU32(b, unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.SuppressPL))
+	}
+	b = appendU8If(b, unix.FRA_L3MDEV, r.L3MDev)
+	b = appendU8If(b, unix.FRA_PROTOCOL, r.Protocol)
+	b = appendU8If(b, unix.FRA_IP_PROTO, r.IPProto)
+	if r.HasUID {
+		at := len(b)
+		b = ne.AppendUint32(openAttr(b, unix.FRA_UID_RANGE), r.UIDStart)
+		b = closeAttr(ne.AppendUint32(b, r.UIDEnd), at)
+	}
+	b = appendPorts(b, unix.FRA_SPORT_RANGE, r.SportStart, r.SportEnd)
+	b = appendPorts(b, unix.FRA_DPORT_RANGE, r.DportStart, r.DportEnd)
+	return closeMessage(b, start)
+}
+
+func appendPorts(b []byte, typ uint16, first, last uint16) []byte {
+	if first == 0 && last == 0 {
+		return b
+	}
+	at := len(b)
+	b = ne.AppendUint16(openAttr(b, typ), first)
+	return closeAttr(ne.AppendUint16(b, last), at)
+}
+
+// appendPrefix appends the address of p, nothing for a prefix that matches
+// every address: the kernel refuses one of length 0.
+func appendPrefix(b []byte, typ uint16, p netip.Prefix) []byte {
+	if p.Bits() <= 0 {
+		return b
+	}
+	return appendAddr(b, typ, p.Addr())
+}
