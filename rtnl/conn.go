@@ -1,0 +1,401 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sizes and times of a request socket.
+const (
+	requestBuffer = 4 << 20 // receive buffer asked for, octets
+	// An acknowledgement occupies up to this much of the receive buffer
+	// (measured 832 octets of truesize, more with an extended ack).
+	ackCost   = 2 << 10
+	maxBatch  = 1000     // messages in one sendmsg: more gains nothing
+	sendLimit = 64 << 10 // octets in one sendmsg, unless one message is longer
+	readSize  = 64 << 10 // twice what the kernel puts into a datagram
+	// replyTimeout bounds the wait for an acknowledgement or for the next
+	// datagram of a dump. The kernel works inside sendmsg, so that an
+	// acknowledgement is there when it returns.
+	replyTimeout = 10 * time.Second
+)
+
+// ErrOverrun says that messages were lost because a receive buffer was full
+// (ENOBUFS). What is still queued is older than the loss.
+var ErrOverrun = errors.New("rtnl: receive buffer overrun, messages were lost")
+
+// Error is the kernel's refusal of a request, or the failure to learn its
+// answer.
+type Error struct {
+	Type    uint16     // of the request, RTM_*
+	Errno   unix.Errno // EEXIST, …; ECANCELED and ETIMEDOUT may be ours
+	Message string     // extended acknowledgement of the kernel; may be empty
+	Unsent  bool       // the request was never handed to the kernel
+	Cause   error      // why there is no answer: the context's error, or nil
+}
+
+// Error prints the type of request, the errno, and the kernel's explanation.
+func (e *Error) Error() string {
+	s := "rtnl: " + typeName(e.Type) + ": " + e.Errno.Error()
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	if e.Unsent {
+		s += " (not sent)"
+	}
+	return s
+}
+
+// Unwrap makes errors.Is find the errno, what syscall.Errno stands for
+// (fs.ErrExist, …), and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Errno}
+	}
+	return []error{e.Errno, e.Cause}
+}
+
+// Conn is a socket for requests: changes and dumps. It may be used by several
+// goroutines, one request at a time.
+type Conn struct {
+	mu   sync.Mutex
+	f    *os.File
+	raw  syscall.RawConn
+	seq  uint32
+	buf  []byte // datagrams are read here
+	out  []byte // batches are built here
+	acks int    // how many fit the receive buffer
+
+	dumping uint32 // sequence number of a dump that was left unread; 0 none
+}
+
+// Dial opens a request socket in the network namespace of the calling thread,
+// with extended acknowledgements and strict checking of dump requests.
+func Dial() (*Conn, error) { return DialNS(-1) }
+
+// DialNS is Dial in the network namespace nsfd; a negative one is the calling
+// thread's.
+func DialNS(nsfd int) (*Conn, error) {
+	fd, err := socket(nsfd)
+	if err != nil {
+		return nil, err
+	}
+	setBuffer(fd, requestBuffer)
+	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("rtnl: receive buffer of the request socket: %w", err)
+	}
+	c := &Conn{
+		f:    os.NewFile(uintptr(fd), "rtnetlink"),
+		buf:  make([]byte, readSize),
+		acks: min(max(size/ackCost, 1), maxBatch),
+	}
+	if c.raw, err = c.f.SyscallConn(); err != nil {
+		c.f.Close()
+		return nil, fmt.Errorf("rtnl: request socket: %w", err)
+	}
+	return c, nil
+}
+
+// socket opens a bound, non-blocking rtnetlink socket in nsfd.
+func socket(nsfd int) (int, error) {
+	fd := -1
+	err := WithNS(nsfd, func() error {
+		var err error
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("rtnl: open rtnetlink socket: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return -1, err
+	}
+	// CAP_ACK and EXT_ACK shape the acknowledgements that we read; a kernel
+	// without strict checking (before 4.20) only filters less.
+	for _, opt := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
+		err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, opt, 1)
+		if err != nil && opt != unix.NETLINK_GET_STRICT_CHK {
+			unix.Close(fd)
+			return -1, fmt.Errorf("rtnl: netlink socket option %d: %w", opt, err)
+		}
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("rtnl: bind rtnetlink socket: %w", err)
+	}
+	return fd, nil
+}
+
+// setBuffer asks for a receive buffer of n octets: beyond net.core.rmem_max
+// with CAP_NET_ADMIN, up to it without.
+func setBuffer(fd, n int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+	}
+}
+
+// Close closes the socket; a call that waits on it returns with an error.
+func (c *Conn) Close() error { return c.f.Close() }
+
+// Execute sends requests, each a whole message as the encoders append it, in
+// their order and many at once, and returns one error for each: nil, or an
+// *Error. The kernel goes on after a request that fails. Sequence numbers and
+// NLM_F_ACK are set in the messages sent, not in msgs. When ctx ends, or an
+// answer stays away for 10 s, the requests without an answer get ECANCELED or
+// ETIMEDOUT; those with Unsent false may have been carried out.
+func (c *Conn) Execute(ctx context.Context, msgs [][]byte) []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	errs := make([]error, len(msgs))
+	for first := 0; first < len(msgs); {
+		last := c.batch(msgs, first)
+		if err := c.transact(ctx, msgs[first:last], errs[first:last]); err != nil {
+			unsent(msgs[last:], errs[last:], err)
+			break
+		}
+		first = last
+	}
+	return errs
+}
+
+// batch returns the end of the batch that begins at first.
+func (c *Conn) batch(msgs [][]byte, first int) int {
+	size, last := 0, first
+	for last < len(msgs) && last-first < c.acks {
+		size += align4(len(msgs[last]))
+		if size > sendLimit && last > first {
+			break
+		}
+		last++
+	}
+	return last
+}
+
+// transact sends one batch and collects its acknowledgements. An error means
+// that the socket is of no use for what would follow.
+func (c *Conn) transact(ctx context.Context, msgs [][]byte, errs []error) error {
+	defer c.watch(ctx)()
+	if err := c.finishDump(ctx); err != nil {
+		unsent(msgs, errs, err)
+		return err
+	}
+	c.out = c.out[:0]
+	base := c.seq + 1
+	for i, m := range msgs {
+		c.seq++
+		if len(m) < unix.SizeofNlMsghdr || int(ne.Uint32(m)) != len(m) {
+			errs[i] = &Error{Errno: unix.EINVAL, Message: "not one whole message", Unsent: true}
+			continue
+		}
+		at := len(c.out)
+		c.out = pad(append(c.out, m...), at)
+		h := c.out[at:]
+		ne.PutUint16(h[6:], ne.Uint16(h[6:])|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+		ne.PutUint32(h[8:], c.seq)
+	}
+	if len(c.out) == 0 {
+		return nil
+	}
+	waiting := pending(errs)
+	if err := c.send(ctx, c.out); err != nil {
+		unsent(msgs, errs, err)
+		return err
+	}
+	for n := waiting; n > 0; {
+		b, err := c.receive(ctx)
+		if err != nil {
+			unanswered(msgs, errs, err)
+			return err
+		}
+		n -= settle(b, base, msgs, errs)
+	}
+	for i, err := range errs {
+		if err == errPending {
+			errs[i] = nil
+		}
+	}
+	return nil
+}
+
+// errPending marks a request whose answer is still to come.
+var errPending = errors.New("rtnl: no answer yet")
+
+// pending marks the requests that will be answered and counts them.
+func pending(errs []error) (n int) {
+	for i, err := range errs {
+		if err == nil {
+			errs[i] = errPending
+			n++
+		}
+	}
+	return n
+}
+
+// settle notes the acknowledgements of a datagram and counts them. Messages
+// with other sequence numbers answer requests that were given up.
+func settle(b []byte, base uint32, msgs [][]byte, errs []error) (n int) {
+	for len(b) > 0 {
+		h, body, rest, err := NextMessage(b)
+		if err != nil {
+			return n
+		}
+		b = rest
+		i := h.Seq - base // wraps for older numbers
+		if h.Type != unix.NLMSG_ERROR || uint64(i) >= uint64(len(errs)) || errs[i] != errPending {
+			continue
+		}
+		n++
+		errno, text, err := ParseError(body)
+		switch {
+		case err != nil:
+			errs[i] = &Error{Type: typeOf(msgs[i]), Errno: unix.EBADMSG, Message: err.Error(), Cause: err}
+		case errno != 0:
+			errs[i] = &Error{Type: typeOf(msgs[i]), Errno: unix.Errno(errno), Message: text}
+		default:
+			errs[i] = nil
+		}
+	}
+	return n
+}
+
+func typeOf(msg []byte) uint16 {
+	if len(msg) < unix.SizeofNlMsghdr {
+		return 0
+	}
+	return ne.Uint16(msg[4:])
+}
+
+// unsent fills in the errors of requests that never left.
+func unsent(msgs [][]byte, errs []error, cause error) {
+	for i := range errs {
+		if errs[i] == nil || errs[i] == errPending {
+			errs[i] = &Error{Type: typeOf(msgs[i]), Errno: errnoOf(cause), Unsent: true, Cause: cause}
+		}
+	}
+}
+
+// unanswered fills in the errors of requests that were sent.
+func unanswered(msgs [][]byte, errs []error, cause error) {
+	for i := range errs {
+		if errs[i] == errPending {
+			errs[i] = &Error{Type: typeOf(msgs[i]), Errno: errnoOf(cause), Cause: cause}
+		}
+	}
+}
+
+// errnoOf is the errno in an error, or the one that says the same.
+func errnoOf(err error) unix.Errno {
+	var errno unix.Errno
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return unix.ETIMEDOUT
+	case errors.Is(err, context.Canceled):
+		return unix.ECANCELED
+	case errors.Is(err, ErrOverrun):
+		return unix.ENOBUFS
+	case errors.Is(err, os.ErrClosed):
+		return unix.EBADF
+	case errors.As(err, &errno):
+		return errno
+	}
+	return unix.EIO
+}
+
+// watch makes the waits of the socket end when ctx does; its result must be
+// called when the waits are over.
+func (c *Conn) watch(ctx context.Context) (stop func()) {
+	return interrupt(ctx, func() {
+		_ = c.f.SetReadDeadline(time.Unix(1, 0))
+		_ = c.f.SetWriteDeadline(time.Unix(1, 0))
+	})
+}
+
+// interrupt calls fn when ctx ends, until stop is called; then fn is not
+// running any more.
+func interrupt(ctx context.Context, fn func()) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	ran := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		fn()
+		close(ran)
+	})
+	return func() {
+		if !cancel() {
+			<-ran
+		}
+	}
+}
+
+// deadlines arms the time-out of one wait. A context that ended meanwhile has
+// set its own, or is seen here.
+func (c *Conn) deadline(ctx context.Context, set func(time.Time) error) error {
+	if err := set(time.Now().Add(replyTimeout)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// send hands b to the kernel, which works through it before send returns.
+func (c *Conn) send(ctx context.Context, b []byte) error {
+	if err := c.deadline(ctx, c.f.SetWriteDeadline); err != nil {
+		return err
+	}
+	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	var failed error
+	err := c.raw.Write(func(fd uintptr) bool {
+		failed = unix.Sendto(int(fd), b, 0, kernel)
+		return failed != unix.EAGAIN && failed != unix.EINTR
+	})
+	if err == nil && failed != nil {
+		err = os.NewSyscallError("sendto", failed)
+	}
+	return because(ctx, err)
+}
+
+// because prefers the reason that a context gives for an expired deadline.
+func because(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// receive reads the next datagram of the kernel into c.buf.
+func (c *Conn) receive(ctx context.Context) ([]byte, error) {
+	if err := c.deadline(ctx, c.f.SetReadDeadline); err != nil {
+		return nil, err
+	}
+	for {
+		var n, flags int
+		var from unix.Sockaddr
+		var failed error
+		err := c.raw.Read(func(fd uintptr) bool {
+			n, _, flags, from, failed = unix.Recvmsg(int(fd), c.buf, nil, unix.MSG_DONTWAIT)
+			return failed != unix.EAGAIN && failed != unix.EINTR
+		})
+		switch {
+		case err != nil:
+			return nil, because(ctx, err)
+		case failed == unix.ENOBUFS:
+			return nil, ErrOverrun
+		case failed != nil:
+			return nil, os.NewSyscallError("recvmsg", failed)
+		case flags&unix.MSG_TRUNC != 0:
+			return nil, fmt.Errorf("rtnl: datagram of more than %d octets: %w", len(c.buf), unix.EMSGSIZE)
+		}
+		if sa, ok := from.(*unix.SockaddrNetlink); ok && sa.Pid == 0 {
+			return c.buf[:n], nil
+		}
+	}
+}
