@@ -251,7 +251,7 @@ func (r *Route) destination() string {
 		return strconv.FormatUint(uint64(r.Label), 10)
 	case !r.Dst.IsValid(), r.Dst.Bits() == 0:
 		if r.Family == unix.AF_INET6 {
-			return "default6"
+			return "::/0"
 		}
 		return "default"
 	case r.Dst.IsSingleIP():
