@@ -171,12 +171,15 @@ type Interface struct {
 	HasSettings bool
 	IPv6Set     bool
 	// DisabledDevice is `option enabled 0` in the interface section.
+	DisabledDevice bool
 
 	Static *Static // proto static
 
 	// Options holds every option of the section as written, for handlers that
 	// have their own and for telling whether anything changed.
 	Options []Option
+	// own are those of Options that are the protocol's own.
+	own []Option
 
 	// Errors are what is wrong with this section when the configuration was
 	// taken all the same (at boot): the interface shows them and stays down.
@@ -237,3 +240,6 @@ type Route struct {
 	ProtoSet  bool
 	Valid     uint32 // lifetime in seconds, 0 forever
 }
+
+// SysctlDisableIPv6 is the setting behind option ipv6, inverted.
+const SysctlDisableIPv6 = "ipv6/conf/disable_ipv6"

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// graph completes the devices with those that names like eth0.5 imply, and
+// checks devices against each other.
+func (p *parser) graph() {
+	p.impliedBySections()
+	for _, i := range p.cfg.Interfaces {
+		if i.Device != "" && i.Device[0] != '@' {
+			s := p.ifaceSec[i.Name]
+			p.implied(i.Device, func(reason string) { p.invalid(s, deviceOption(s), "", reason, allowVLANName) })
+		}
+	}
+	p.duplicateVLANs()
+	p.vethEnds()
+	p.sharedPorts()
+	p.cycles()
+}
+
+const allowVLANName = "PARENT.VID, VID 0..4094, at most 15 octets"
+
+// deviceOption finds the option of an interface section that names its device;
+// one there always is when the interface has a device.
+func deviceOption(s *section) *option {
+	if o := s.find("device"); o != nil {
+		return o
+	}
+	if o := s.find("ifname"); o != nil {
+		return o
+	}
+	return s.find("type")
+}
+
+// impliedBySections makes the VLANs that device sections name: a section of
+// its own without type, a port, a parent.
+func (p *parser) impliedBySections() {
+	for _, d := range slices.Clone(p.cfg.Devices) {
+		s := p.devSec[d.Name]
+		if parent, vid, ok := splitVLAN(d.Name); ok && d.Type == Simple {
+			if vid > 4094 || !validName(d.Name) {
+				p.leaveOut(d.Name, p.invalid(s, s.find("name"), "", "not the name of a VLAN", allowVLANName))
+				continue
+			}
+			d.Type, d.Parent, d.VID = VLAN, parent, vid
+		}
+		if d.Parent != "" {
+			p.parent(d, s)
+		}
+		d.Ports = slices.DeleteFunc(d.Ports, func(port string) bool {
+			return !p.implied(port, func(reason string) { p.invalidValue(s, portsOption(s), port, "", reason, allowVLANName) })
+		})
+	}
+}
+
+func portsOption(s *section) *option {
+	for _, name := range []string{"ports", "ifname", "device"} {
+		if o := s.find(name); o != nil {
+			return o
+		}
+	}
+	return nil
+}
+
+// parent checks the device below, and makes it if its name implies it.
+func (p *parser) parent(d *Device, s *section) {
+	o := s.find("ifname")
+	if o == nil || d.Type == Simple || p.devSec[d.Name] != s {
+		o = s.find("name")
+	}
+	bad := func(reason string) { p.leaveOut(d.Name, p.invalid(s, o, "", reason, allowName)) }
+	switch {
+	case d.Parent[0] == '@':
+		bad("an alias below a device is not built yet")
+	case !validName(d.Parent):
+		bad("not a name that a link can have")
+	case d.Parent == d.Name:
+		bad("a device cannot be its own parent")
+	default:
+		p.implied(d.Parent, bad)
+	}
+}
+
+// implied makes the VLAN, or the chain of them, that a name like eth0.5 says,
+// unless such a device is there. false when the name says one that cannot be.
+func (p *parser) implied(name string, bad func(reason string)) bool {
+	var chain []*Device
+	for p.devSec[name] == nil && p.devs[name] == nil {
+		parent, vid, ok := splitVLAN(name)
+		if !ok {
+			break
+		}
+		if vid > 4094 {
+			bad("the VLAN ID of " + name + " is out of range")
+			return false
+		}
+		if !validName(name) {
+			bad(name + " is not a name that a link can have")
+			return false
+		}
+		chain = append(chain, &Device{Name: name, Type: VLAN, Parent: parent, VID: vid, Implied: true})
+		name = parent
+	}
+	for _, d := range chain {
+		p.keep(d)
+	}
+	return true
+}
+
+// sectionOf names a device for a message: by its section, or by the first
+// interface that implies it.
+func (p *parser) sectionOf(d *Device) *section {
+	if s := p.devSec[d.Name]; s != nil {
+		return s
+	}
+	for _, i := range p.cfg.Interfaces {
+		if i.Device == d.Name || strings.HasPrefix(i.Device, d.Name+".") {
+			return p.ifaceSec[i.Name]
+		}
+	}
+	for _, b := range p.cfg.Devices {
+		if b.Parent == d.Name && p.devSec[b.Name] != nil || slices.Contains(b.Ports, d.Name) {
+			return p.devSec[b.Name]
+		}
+	}
+	return &section{title: "device " + d.Name}
+}
+
+// duplicateVLANs finds VLANs that the kernel takes for one: the same parent,
+// protocol and VLAN ID under two names.
+func (p *parser) duplicateVLANs() {
+	type key struct {
+		parent string
+		typ    DeviceType
+		vid    uint16
+	}
+	seen := map[key]*Device{}
+	for _, d := range p.byLine() {
+		if d.Type != VLAN && d.Type != SVLAN {
+			continue
+		}
+		k := key{d.Parent, d.Type, d.VID}
+		first := seen[k]
+		if first == nil {
+			seen[k] = d
+			continue
+		}
+		other := p.sectionOf(first)
+		pr := p.deviceError(d, "name", fmt.Sprintf("VLAN %d on %s is there already as %s: %s", d.VID, d.Parent, first.Name, p.contradicts(other)),
+			"one device for a VLAN")
+		p.leaveOut(d.Name, pr)
+	}
+}
+
+// byLine gives the devices in the order of the file, implied ones last, so that
+// the later one of two is at fault.
+func (p *parser) byLine() []*Device {
+	out := slices.Clone(p.cfg.Devices)
+	slices.SortStableFunc(out, func(a, b *Device) int {
+		la, lb := a.Pos.Line, b.Pos.Line
+		if la == 0 || lb == 0 {
+			return lb - la
+		}
+		return la - lb
+	})
+	return out
+}
+
+// deviceError notes an error about a device, at the option of its section if
+// it has one, else at what implies it.
+func (p *parser) deviceError(d *Device, opt, reason, allowed string) Problem {
+	s := p.sectionOf(d)
+	o := s.find(opt)
+	if o == nil {
+		o = deviceOption(s)
+	}
+	if o == nil {
+		return p.wrong(s, reason, allowed)
+	}
+	return p.invalid(s, o, "", reason, allowed)
+}
+
+// vethEnds checks the names of the far ends against all other names.
+func (p *parser) vethEnds() {
+	ends := map[string]*Device{}
+	for _, d := range p.byLine() {
+		if d.Type != Veth || d.PeerName == "" {
+			continue
+		}
+		other := p.devs[d.PeerName]
+		if other != nil && other.Type == Simple {
+			other = nil // settings for the far end
+		}
+		if first := ends[d.PeerName]; first != nil {
+			other = first
+		}
+		if other == nil {
+			ends[d.PeerName] = d
+			continue
+		}
+		p.leaveOut(d.Name, p.deviceError(d, "peer_name", p.contradicts(p.sectionOf(other)), "a name of its own"))
+	}
+}
+
+// sharedPorts finds ports that more than one bridge wants: the first has it.
+func (p *parser) sharedPorts() {
+	owner := map[string]*Device{}
+	for _, d := range p.byLine() {
+		d.Ports = slices.DeleteFunc(d.Ports, func(port string) bool {
+			first := owner[port]
+			if first == nil {
+				owner[port] = d
+				return false
+			}
+			s := p.sectionOf(d)
+			p.invalidValue(s, portsOption(s), port, "", p.contradicts(p.sectionOf(first))+": a port of that bridge", "each port in one bridge")
+			return true
+		})
+	}
+}
+
+// cycles finds devices that need themselves: each device below must be there
+// first. Devices in a cycle are left out.
+func (p *parser) cycles() {
+	const (
+		open = 1
+		done = 2
+	)
+	state := map[*Device]int{}
+	var stack, bad []*Device
+	var visit func(d *Device)
+	visit = func(d *Device) {
+		state[d] = open
+		stack = append(stack, d)
+		below := d.Ports
+		if d.Parent != "" {
+			below = append([]string{d.Parent}, below...)
+		}
+		for _, name := range below {
+			switch b := p.devs[name]; {
+			case b == nil:
+			case state[b] == 0:
+				visit(b)
+			case state[b] == open:
+				bad = append(bad, stack[slices.Index(stack, b):]...)
+			}
+		}
+		stack = stack[:len(stack)-1]
+		state[d] = done
+	}
+	for _, d := range p.byLine() {
+		if state[d] == 0 {
+			visit(d)
+		}
+	}
+	told := map[*Device]bool{}
+	for k, d := range bad {
+		if told[d] {
+			continue
+		}
+		told[d] = true
+		next := bad[(k+1)%len(bad)]
+		opt := "ifname"
+		if d.Type == Bridge {
+			opt = "ports"
+		}
+		p.leaveOut(d.Name, p.deviceError(d, opt, "device "+d.Name+" is below itself: "+p.contradicts(p.sectionOf(next)), "devices that do not need each other"))
+	}
+}
