@@ -1,0 +1,290 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"netbraid/internal/config"
+	"netbraid/internal/device"
+	"netbraid/internal/iface"
+	"netbraid/internal/mirror"
+	"netbraid/internal/model"
+	"netbraid/internal/plan"
+	"netbraid/internal/proto"
+	"netbraid/rtnl"
+)
+
+// settleMax bounds how long removals wait for interfaces that do not come up.
+const settleMax = 10 * time.Second
+
+// sweepEvery and sweepParts: how often, and in how many parts, the settings
+// are read again that nothing announces.
+const (
+	sweepEvery = time.Second
+	sweepParts = 60
+)
+
+// Options of a Core.
+type Options struct {
+	Protos proto.Registry
+	Owned  *plan.Owned // what an earlier process left; nil for nothing
+	Down   []string    // interfaces that somebody had taken down
+	Seed   uint64      // of the jitter
+	Mirror mirror.Params
+}
+
+// Core is the whole state of the daemon but for sockets and files.
+type Core struct {
+	protos proto.Registry
+	rng    *rand.Rand
+	now    time.Time
+
+	mirror  *mirror.Engine
+	graph   *device.Graph
+	planner *plan.Planner
+	cfg     *config.Config
+	ifaces  map[string]*iface.Machine
+	order   []string
+	routes  map[string][]*config.Route // by interface
+	down    map[string]bool
+
+	onDevice map[string]map[string]bool // device → interfaces that use it
+	aliases  map[string]map[string]bool // interface → its aliases
+	check    map[string]bool            // interfaces to look at
+
+	started      bool
+	live         bool // links have been read once
+	configuredAt time.Time
+	settled      bool
+	sweepAt      time.Time
+	sweepPart    int
+	actions      []Action
+}
+
+// New makes a core that knows nothing of the world yet.
+func New(o Options) *Core {
+	if o.Owned == nil {
+		o.Owned = plan.NewOwned()
+	}
+	if o.Protos == nil {
+		o.Protos = proto.Builtin()
+	}
+	if o.Mirror == (mirror.Params{}) {
+		o.Mirror = mirror.DefaultParams()
+	}
+	c := &Core{
+		protos: o.Protos, rng: rand.New(rand.NewPCG(o.Seed, 2)),
+		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{},
+		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
+		check: map[string]bool{},
+	}
+	for _, n := range o.Down {
+		c.down[n] = true
+	}
+	c.mirror = mirror.New(0, o.Mirror, (*sink)(c))
+	c.graph = device.NewGraph(c.mirror)
+	c.planner = plan.New(0, c.mirror, o.Owned, o.Seed)
+	return c
+}
+
+// Mirror gives the observed state, for snapshots.
+func (c *Core) Mirror() *mirror.Engine { return c.mirror }
+
+// Planner gives what is wanted and under way, for snapshots and invariants.
+func (c *Core) Planner() *plan.Planner { return c.planner }
+
+// Graph gives the devices, for snapshots.
+func (c *Core) Graph() *device.Graph { return c.graph }
+
+// Config is the configuration in force; nil before the first.
+func (c *Core) Config() *config.Config { return c.cfg }
+
+// Step takes one event and returns what is to be done, in order.
+func (c *Core) Step(now time.Time, ev Event) []Action {
+	c.now = now
+	if !c.started {
+		c.started = true
+		c.mirror.Start(now)
+		c.sweepAt = now.Add(sweepEvery)
+	}
+	c.take(ev)
+	c.run()
+	out := c.actions
+	c.actions = nil
+	return out
+}
+
+func (c *Core) take(ev Event) {
+	switch ev := ev.(type) {
+	case Subscribed:
+		c.mirror.Subscribed(ev.Epoch)
+	case Lost:
+		c.log(levelWarn, "netlink notifications lost; reading the tables again")
+		c.mirror.Lost(c.now, ev.Epoch)
+	case Notified:
+		c.mirror.Notified(c.now, ev.Epoch, ev.Data)
+	case Dumped:
+		c.mirror.Dumped(ev.Epoch, ev.Data)
+	case DumpDone:
+		c.mirror.DumpDone(c.now, ev.Epoch, ev.Kind, ev.Complete, ev.Interrupted)
+	case Wrote:
+		for _, r := range ev.Results {
+			c.planner.Settle(c.now, r)
+		}
+	case SysctlValue:
+		c.planner.SysctlRead(ev.Key, ev.Value, ev.Err)
+	case Configured:
+		c.configure(ev.Config)
+	case Command:
+		c.command(ev)
+	case Delivered:
+		if m := c.ifaces[ev.Interface]; m != nil {
+			m.Deliver(c.now, ev.Payload)
+			c.check[ev.Interface] = true
+		}
+	}
+}
+
+func (c *Core) command(cmd Command) {
+	st := OK
+	m := c.ifaces[cmd.Interface]
+	switch {
+	case cmd.Verb == VerbRestartAll:
+		for _, n := range c.order {
+			m := c.ifaces[n]
+			m.Restart(c.now)
+			m.Autostart = m.Config.Auto
+			delete(c.down, n)
+			c.check[n] = true
+		}
+	case cmd.Verb == VerbTeardown:
+		for _, n := range c.order {
+			c.ifaces[n].Remove(c.now)
+			c.check[n] = true
+		}
+		c.planner.Release()
+	case m == nil:
+		st = NotFound
+	default:
+		st = c.commandInterface(cmd.Verb, m)
+	}
+	c.act(Reply{cmd.ID, st})
+}
+
+func (c *Core) commandInterface(v Verb, m *iface.Machine) Status {
+	n := m.Config.Name
+	c.check[n] = true
+	switch v {
+	case VerbUp:
+		delete(c.down, n)
+		m.CommandUp(c.now)
+	case VerbDown:
+		c.down[n] = true
+		m.CommandDown(c.now)
+	case VerbRestart:
+		if !m.Restart(c.now) {
+			return UnknownError
+		}
+	case VerbRenew:
+		if !m.Flags().Renew {
+			return OK // netifd answers 0 where there is nothing to renew
+		}
+		m.Renew(c.now)
+	case VerbRemove:
+		m.Remove(c.now)
+	}
+	return OK
+}
+
+// Down lists the interfaces that somebody has taken down, sorted: they are to
+// stay so when the daemon starts again.
+func (c *Core) Down() []string { return slices.Sorted(maps.Keys(c.down)) }
+
+// Deadline is when Step wants a Tick; zero for never.
+func (c *Core) Deadline() time.Time {
+	var t time.Time
+	add := func(x time.Time) {
+		if !x.IsZero() && (t.IsZero() || x.Before(t)) {
+			t = x
+		}
+	}
+	add(c.mirror.Deadline())
+	add(c.planner.Deadline())
+	for _, m := range c.ifaces {
+		add(m.Deadline(c.now))
+	}
+	if c.planner.HasSysctls() {
+		add(c.sweepAt)
+	}
+	if !c.settled && !c.configuredAt.IsZero() {
+		add(c.configuredAt.Add(settleMax))
+	}
+	return t
+}
+
+const (
+	levelInfo = 0
+	levelWarn = 4
+)
+
+func (c *Core) act(a Action) { c.actions = append(c.actions, a) }
+
+func (c *Core) log(level int, msg string, args ...any) {
+	c.act(Log{Level: level, Message: msg, Args: args})
+}
+
+// sink hears of the changes of the mirror.
+type sink Core
+
+func (s *sink) LinkChanged(_ model.NS, old, new *rtnl.Link) {
+	c := (*Core)(s)
+	c.planner.LinkSeen(old, new)
+	if !c.live {
+		return // devices look at links when all have been read
+	}
+	c.graph.LinkChanged(old, new)
+	if old == nil || new == nil || old.Name != new.Name {
+		c.linkMoved(old)
+		c.linkMoved(new)
+	}
+}
+
+// linkMoved marks the interfaces whose layer 3 device is this link.
+func (c *Core) linkMoved(l *rtnl.Link) {
+	if l == nil {
+		return
+	}
+	for _, m := range c.ifaces {
+		if m.L3Device() == l.Name {
+			m.MarkDirty()
+			c.check[m.Config.Name] = true
+		}
+	}
+}
+
+func (s *sink) AddrChanged(_ model.NS, old, new *rtnl.Addr) { s.planner.AddrSeen(old, new) }
+func (s *sink) RouteChanged(key model.RouteKey)             { s.planner.RouteSeen(key) }
+func (s *sink) SyncBegin(model.NS, rtnl.Kind)               {}
+func (s *sink) SyncEnd(_ model.NS, k rtnl.Kind)             { s.planner.TableRead(k) }
+func (s *sink) RuleChanged(_ model.NS, old, new *rtnl.Rule) {
+	for _, r := range [...]*rtnl.Rule{old, new} {
+		if r != nil {
+			s.planner.RuleSeen(r)
+		}
+	}
+}
+
+// devices is what a machine sees of the graph.
+type devices struct{ *device.Graph }
+
+func (d devices) State(name string) (present, up, link bool, ifindex uint32) {
+	s := d.Graph.State(name)
+	return s.Present, s.Up, s.Link, s.Ifindex
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
+}

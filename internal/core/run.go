@@ -1,0 +1,282 @@
+package core
+
+import (
+	"netbraid/internal/device"
+	"netbraid/internal/iface"
+	"netbraid/internal/proto"
+	"netbraid/rtnl"
+)
+
+// run brings everything to what the last event has made of the world: devices,
+// then interfaces, then what is wanted, then the operations.
+func (c *Core) run() {
+	c.mirror.Tick(c.now)
+	if !c.live && c.mirror.Live(rtnl.KindLink) {
+		c.live = true
+		c.mirror.Each(func(l *rtnl.Link) { c.graph.LinkChanged(nil, l) }, nil, nil, nil)
+		for n := range c.ifaces {
+			c.check[n] = true
+		}
+	}
+	if c.live && c.cfg != nil {
+		for round := 0; round < 64; round++ {
+			c.machines()
+			c.wants()
+			c.operations()
+			if !c.settle() {
+				break
+			}
+		}
+	}
+	for _, r := range c.mirror.Requests() {
+		if r.Subscribe {
+			c.act(Subscribe{r.NS, r.Epoch})
+		} else {
+			c.act(Dump{r.NS, r.Epoch, r.Dump})
+		}
+	}
+}
+
+// machines moves devices and interfaces until nothing moves any more.
+func (c *Core) machines() {
+	for _, n := range c.order {
+		m := c.ifaces[n]
+		if d := m.Deadline(c.now); !d.IsZero() && !c.now.Before(d) {
+			m.Tick(c.now)
+			c.check[n] = true
+		}
+	}
+	for range 1000 {
+		evs := c.graph.Events()
+		for _, ev := range evs {
+			c.deviceEvent(ev)
+		}
+		if len(evs) == 0 && len(c.check) == 0 {
+			return
+		}
+		names := sortedKeys(c.check)
+		clear(c.check)
+		for _, n := range names {
+			c.checkInterface(n)
+		}
+	}
+	c.log(levelWarn, "devices and interfaces do not come to rest; going on")
+}
+
+func (c *Core) deviceEvent(ev device.Event) {
+	c.act(DeviceEvent{ev.Device, ev.Kind.String()})
+	for n := range c.onDevice[ev.Device] {
+		c.check[n] = true
+		if ev.Kind == device.UpdateIfindex || ev.Kind == device.Up {
+			c.ifaces[n].MarkDirty()
+		}
+	}
+}
+
+func (c *Core) checkInterface(n string) {
+	m := c.ifaces[n]
+	if m == nil {
+		return
+	}
+	if dev, alias := c.resolve(m); dev != m.Device() {
+		c.setDevice(m, dev, alias)
+	}
+	m.Check(c.now)
+	c.notices(m)
+	for a := range c.aliases[n] {
+		am := c.ifaces[a]
+		if am == nil {
+			continue
+		}
+		if dev, _ := c.resolve(am); dev != am.Device() {
+			c.check[a] = true
+		}
+	}
+	if m.Gone {
+		c.dropInterface(n)
+	}
+}
+
+// resolve gives the device that an interface sits on now.
+func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
+	parent := m.Config.AliasOf
+	if parent == "" && len(m.Config.Device) > 0 && m.Config.Device[0] == '@' {
+		parent = m.Config.Device[1:]
+	}
+	if parent == "" {
+		return m.Config.Device, false
+	}
+	p := c.ifaces[parent]
+	if p == nil || p == m {
+		return "", true
+	}
+	if l3 := p.L3Device(); l3 != "" && p.Autostart {
+		return l3, true
+	}
+	// The parent's own protocol waits, or has failed: the alias does not have
+	// to, as long as the parent is to be up on its main device and that has
+	// link.
+	if !p.Autostart || p.Flags().MovesL3 || p.Device() == "" || len(p.Config.Errors) > 0 && p.Config.Static == nil {
+		return "", true
+	}
+	s := c.graph.State(p.Device())
+	if s.Up && (s.Link || p.Config.ForceLink) {
+		return p.Device(), true
+	}
+	return "", true
+}
+
+// setDevice moves an interface to another device; an alias that is up follows
+// without going down.
+func (c *Core) setDevice(m *iface.Machine, dev string, follow bool) {
+	old := m.Device()
+	n := m.Config.Name
+	if dev != "" {
+		c.graph.Use(dev, m.User())
+		c.link(dev, n, true)
+		if m.Config.HasSettings {
+			c.graph.Overlay(dev, m.User(), &m.Config.Settings, m.Config.IPv6Set)
+		}
+	}
+	m.SetDevice(c.now, dev, follow)
+	if old != "" {
+		c.graph.Unuse(old, m.User())
+		c.link(old, n, false)
+	}
+	c.check[n] = true
+}
+
+func (c *Core) link(dev, name string, on bool) {
+	set := c.onDevice[dev]
+	if !on {
+		delete(set, name)
+		if len(set) == 0 {
+			delete(c.onDevice, dev)
+		}
+		return
+	}
+	if set == nil {
+		set = map[string]bool{}
+		c.onDevice[dev] = set
+	}
+	set[name] = true
+}
+
+func (c *Core) notices(m *iface.Machine) {
+	for _, n := range m.Notices() {
+		c.act(Publish{m.Config.Name, n})
+		switch n {
+		case iface.IfUp:
+			c.log(levelInfo, "interface is up", "interface", m.Config.Name, "l3_device", m.L3Device())
+		case iface.IfDown:
+			c.log(levelInfo, "interface is down", "interface", m.Config.Name)
+		}
+	}
+}
+
+// wants hands what devices and interfaces want to the planner.
+func (c *Core) wants() {
+	for _, name := range c.graph.Changed() {
+		c.planner.SetLink(name, c.graph.Want(name))
+	}
+	for _, n := range c.order {
+		m := c.ifaces[n]
+		if m.TakeDirty() {
+			c.planner.SetObjects(m.User(), m.Objects(c.ifindex(m.L3Device()), c.routes[n]))
+		}
+	}
+}
+
+func (c *Core) ifindex(device string) uint32 {
+	if l := c.mirror.LinkByName(device); l != nil {
+		return l.Index
+	}
+	return 0
+}
+
+func (c *Core) operations() {
+	if c.planner.HasSysctls() && !c.now.Before(c.sweepAt) {
+		c.sweepAt = c.now.Add(sweepEvery)
+		c.planner.Sweep(c.sweepPart, sweepParts)
+		c.sweepPart = (c.sweepPart + 1) % sweepParts
+	}
+	ops := c.planner.Plan(c.now)
+	if recs := c.planner.Records(); len(recs) > 0 {
+		c.act(Record{recs})
+	}
+	if len(ops) > 0 {
+		c.act(Write{ops})
+	}
+	if keys := c.planner.Reads(); len(keys) > 0 {
+		rd := ReadSysctl{}
+		for _, k := range keys {
+			if l := c.mirror.Link(k.Index); l != nil {
+				rd.Keys = append(rd.Keys, k)
+				rd.Devices = append(rd.Devices, l.Name)
+			} else {
+				c.planner.SysctlRead(k, "", errGone)
+			}
+		}
+		c.act(rd)
+	}
+}
+
+type goneError struct{}
+
+func (goneError) Error() string { return "the link has gone" }
+
+var errGone = goneError{}
+
+// settle moves interfaces whose configuration has come to be in place, and
+// ends the time in which nothing is removed. It tells whether anything moved.
+func (c *Core) settle() bool {
+	moved := false
+	waiting := false
+	for _, n := range c.order {
+		m := c.ifaces[n]
+		if !m.Settling() {
+			waiting = waiting || m.State() == iface.SettingUp
+			continue
+		}
+		if !c.planner.Settled(m.User()) {
+			waiting = true
+			continue
+		}
+		m.Settled(c.now)
+		c.notices(m)
+		c.check[n] = true
+		for a := range c.aliases[n] {
+			c.check[a] = true
+		}
+		moved = true
+	}
+	if moved || c.settled || !c.tablesLive() {
+		return moved
+	}
+	late := !c.now.Before(c.configuredAt.Add(settleMax))
+	if c.planner.Idle() && !waiting || late {
+		c.settled = true
+		c.planner.Release()
+		c.act(Settled{})
+		return true
+	}
+	return false
+}
+
+func (c *Core) tablesLive() bool {
+	for _, k := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule} {
+		if !c.mirror.Live(k) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) spec(name string) proto.Spec {
+	if s, ok := c.protos[name]; ok {
+		return s
+	}
+	s := c.protos["none"]
+	s.Name = name
+	return s
+}

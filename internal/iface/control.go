@@ -1,0 +1,143 @@
+package iface
+
+import (
+	"time"
+
+	"netbraid/internal/config"
+	"netbraid/internal/proto"
+)
+
+// CommandUp is `ifup`: the interface is to be up from now on; old errors and
+// delays are forgotten. On an interface that is up it does nothing.
+func (m *Machine) CommandUp(now time.Time) {
+	m.Autostart = true
+	if m.state == Down {
+		m.errors = nil
+		m.attempts, m.retryAt = 0, time.Time{}
+	}
+	m.Check(now)
+}
+
+// CommandDown is `ifdown`: the interface stays down until somebody says up.
+func (m *Machine) CommandDown(now time.Time) {
+	m.Autostart = false
+	m.errors = nil
+	m.Check(now)
+}
+
+// Restart takes a running interface down and up again. It returns false when
+// there is nothing to restart.
+func (m *Machine) Restart(now time.Time) bool {
+	if m.state != Up && m.state != SettingUp {
+		return false
+	}
+	m.feed(now, evStop, nil)
+	m.attempts, m.retryAt = 0, time.Time{}
+	m.Check(now)
+	return true
+}
+
+// Renew asks the handler to renew; false when it has nothing to renew.
+func (m *Machine) Renew(now time.Time) bool {
+	if !m.spec.Flags.Renew || m.state != Up {
+		return false
+	}
+	m.tell(now, proto.Input{Kind: proto.Renew})
+	return true
+}
+
+// Remove takes the interface down for good; Gone tells when it is.
+func (m *Machine) Remove(now time.Time) {
+	m.removing = true
+	if m.state == Down {
+		m.Gone = true
+	}
+	m.Check(now)
+}
+
+// Reconfigure takes a new configuration. live: it needs no restart.
+func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spec, live bool) {
+	autoChanged := c.Auto != m.Config.Auto
+	m.removing, m.Gone = false, false
+	if live {
+		m.Config = c
+		m.errors = nil
+		m.dirty = true
+		if m.offer != nil {
+			m.tell(now, proto.Input{Kind: proto.Reconfigure})
+		}
+	} else {
+		m.next = c
+		m.feed(now, evStop, nil)
+		m.attempts, m.retryAt = 0, time.Time{}
+		m.errors = nil
+		m.next = nil
+		m.Config = c
+		m.spec = spec
+		m.handler = spec.New()
+	}
+	if autoChanged {
+		m.Autostart = c.Auto
+	}
+}
+
+// SetDevice tells which device the interface sits on now; empty for none.
+// With follow a running interface moves from the old to the new without being
+// taken down: the new one is claimed before the old one is released.
+func (m *Machine) SetDevice(now time.Time, device string, follow bool) {
+	if device == m.device {
+		return
+	}
+	old, wasClaimed := m.device, m.claimed
+	moving := follow && device != "" && old != "" && (m.state == Up || m.state == SettingUp)
+	if !moving {
+		m.device = ""
+		m.claimed = false
+		m.Check(now)
+	}
+	m.device = device
+	m.claimed = false
+	m.checkClaim()
+	if old != "" && wasClaimed {
+		m.devs.Release(old, m.User())
+	}
+	m.dirty = true
+	m.Check(now)
+	if moving && m.state == Up {
+		m.notices = append(m.notices, IfUpdate)
+	}
+}
+
+// Deliver hands a message from outside to the handler.
+func (m *Machine) Deliver(now time.Time, payload any) {
+	if m.state == Down {
+		return
+	}
+	m.tell(now, proto.Input{Kind: proto.Message, Payload: payload})
+	m.Check(now)
+}
+
+// Deadline is when Tick is wanted; zero for never.
+func (m *Machine) Deadline(now time.Time) time.Time {
+	var t time.Time
+	add := func(x time.Time) {
+		if !x.IsZero() && (t.IsZero() || x.Before(t)) {
+			t = x
+		}
+	}
+	if m.state == Down && m.Autostart && m.retryAt.After(now) {
+		add(m.retryAt)
+	}
+	add(m.wakeAt)
+	add(m.lossAt)
+	return t
+}
+
+// Tick moves whatever has become due.
+func (m *Machine) Tick(now time.Time) {
+	if !m.wakeAt.IsZero() && !now.Before(m.wakeAt) {
+		m.wakeAt = time.Time{}
+		m.tell(now, proto.Input{Kind: proto.Timer})
+	}
+	m.Check(now)
+}

@@ -1,0 +1,323 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/core"
+	"netbraid/internal/model"
+	"netbraid/internal/plan"
+	"netbraid/rtnl"
+)
+
+// Options of a Kernel.
+type Options struct {
+	NS     model.NS
+	NSFD   int // file descriptor of the namespace; < 0: that of the process
+	RcvBuf int // octets of the notification socket; 0: 128 MiB
+	// Deliver takes events in order. It blocks while the consumer is behind:
+	// then the kernel's buffer fills, and a loss is reported as what it is.
+	Deliver func(core.Event)
+	Log     *slog.Logger
+}
+
+// defaultRcvBuf is linux-cp's rx_buffer_size.
+const defaultRcvBuf = 128 << 20
+
+// groups are what the mirror wants to hear.
+var groups = []uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}
+
+// Kernel reads and writes one namespace.
+type Kernel struct {
+	o    Options
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	notify *rtnl.Notifier
+	epoch  uint32
+
+	jobsMu sync.Mutex
+	jobs   []func(*rtnl.Conn)
+	wake   chan struct{}
+}
+
+// Open starts the writer. The notification socket is opened by Subscribe.
+func Open(o Options) (*Kernel, error) {
+	if o.RcvBuf == 0 {
+		o.RcvBuf = defaultRcvBuf
+	}
+	conn, err := rtnl.DialNS(o.NSFD)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink socket: %w", err)
+	}
+	k := &Kernel{o: o, wake: make(chan struct{}, 1)}
+	k.ctx, k.stop = context.WithCancel(context.Background())
+	k.wg.Add(1)
+	go k.worker(conn)
+	return k, nil
+}
+
+// Close ends all readers and the writer. State in the kernel stays.
+func (k *Kernel) Close() {
+	k.stop()
+	k.mu.Lock()
+	if k.notify != nil {
+		k.notify.Close()
+	}
+	k.mu.Unlock()
+	k.wg.Wait()
+}
+
+// worker does the jobs in order, on a thread that is in the namespace, so
+// that /proc/sys is the namespace's.
+func (k *Kernel) worker(conn *rtnl.Conn) {
+	defer k.wg.Done()
+	defer conn.Close()
+	err := rtnl.WithNS(k.o.NSFD, func() error {
+		for {
+			select {
+			case <-k.ctx.Done():
+				return nil
+			case <-k.wake:
+			}
+			for k.ctx.Err() == nil {
+				k.jobsMu.Lock()
+				if len(k.jobs) == 0 {
+					k.jobsMu.Unlock()
+					break
+				}
+				job := k.jobs[0]
+				k.jobs = k.jobs[1:]
+				k.jobsMu.Unlock()
+				job(conn)
+			}
+		}
+	})
+	if err != nil {
+		k.o.Log.Error("kernel worker has ended", "error", err)
+	}
+}
+
+// do queues a job. The queue is as long as what the ledger lets be in flight.
+func (k *Kernel) do(job func(*rtnl.Conn)) {
+	k.jobsMu.Lock()
+	k.jobs = append(k.jobs, job)
+	k.jobsMu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Subscribe opens a new notification socket and only then closes the old one,
+// unread.
+func (k *Kernel) Subscribe(epoch uint32) {
+	k.do(func(*rtnl.Conn) {
+		n, err := rtnl.Subscribe(k.o.NSFD, groups, k.o.RcvBuf)
+		if err != nil {
+			k.o.Log.Error("cannot subscribe to netlink notifications", "error", err)
+			k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch})
+			return
+		}
+		k.mu.Lock()
+		old := k.notify
+		k.notify, k.epoch = n, epoch
+		closing := k.ctx.Err() != nil
+		k.mu.Unlock()
+		if old != nil {
+			old.Close()
+		}
+		if closing {
+			n.Close()
+			return
+		}
+		k.o.Deliver(core.Subscribed{NS: k.o.NS, Epoch: epoch})
+		k.wg.Add(1)
+		go k.listen(n, epoch)
+	})
+}
+
+func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
+	defer k.wg.Done()
+	for {
+		err := n.ReceiveFunc(k.ctx, func(b []byte) {
+			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: b})
+		})
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrClosed) || k.ctx.Err() != nil:
+			return
+		default:
+			k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch})
+			return
+		}
+	}
+}
+
+// drain hands on every notification that is queued: those that the last
+// request caused are among them.
+func (k *Kernel) drain() {
+	k.mu.Lock()
+	n, epoch := k.notify, k.epoch
+	k.mu.Unlock()
+	if n == nil {
+		return
+	}
+	var batch []byte
+	flush := func() {
+		if len(batch) > 0 {
+			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: batch})
+			batch = nil
+		}
+	}
+	err := n.Drain(func(b []byte) {
+		batch = append(batch, b...)
+		for len(batch)%4 != 0 {
+			batch = append(batch, 0)
+		}
+		if len(batch) > 32<<10 {
+			flush()
+		}
+	})
+	flush()
+	if err != nil && !errors.Is(err, os.ErrClosed) {
+		k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch})
+	}
+}
+
+// Dump reads a table on a socket of its own.
+func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind) {
+	k.wg.Add(1)
+	go func() {
+		defer k.wg.Done()
+		done := core.DumpDone{NS: k.o.NS, Epoch: epoch, Kind: kind}
+		conn, err := rtnl.DialNS(k.o.NSFD)
+		if err == nil {
+			defer conn.Close()
+			var res rtnl.DumpResult
+			req := rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{})
+			res, err = conn.Dump(k.ctx, req, func(b []byte) error {
+				k.o.Deliver(core.Dumped{NS: k.o.NS, Epoch: epoch, Data: append([]byte(nil), b...)})
+				return nil
+			})
+			done.Complete, done.Interrupted = res.Complete && err == nil, res.Interrupted
+		}
+		if err != nil && k.ctx.Err() == nil {
+			k.o.Log.Warn("dump failed; it will be tried again", "kind", kind, "error", err)
+		}
+		k.o.Deliver(done)
+	}()
+}
+
+// Write does operations in order and reports each.
+func (k *Kernel) Write(ops []*plan.Op) {
+	k.do(func(conn *rtnl.Conn) {
+		var results []plan.Result
+		var failed []*plan.Op
+		for _, stage := range plan.Stages(ops) {
+			r, f := k.stage(conn, stage, failed)
+			results = append(results, r...)
+			failed = append(failed, f...)
+		}
+		k.drain()
+		k.o.Deliver(core.Wrote{Results: results})
+	})
+}
+
+func (k *Kernel) stage(conn *rtnl.Conn, ops []*plan.Op, failedBefore []*plan.Op) (results []plan.Result, failed []*plan.Op) {
+	var batch []*plan.Op
+	var msgs [][]byte
+	note := func(op *plan.Op, err error, value string) {
+		if err != nil && plan.Gone(op, err) {
+			err = nil
+		}
+		if err != nil {
+			failed = append(failed, op)
+		}
+		k.o.Log.Debug("wrote", "op", op.String(), "error", err)
+		results = append(results, plan.Result{ID: op.ID, Err: err, Value: value})
+	}
+	flush := func() {
+		if len(msgs) == 0 {
+			return
+		}
+		for i, err := range conn.Execute(k.ctx, msgs) {
+			note(batch[i], err, "")
+		}
+		batch, msgs = nil, nil
+	}
+	for _, op := range ops {
+		switch {
+		case plan.Blocked(op, failedBefore):
+			note(op, plan.ErrPredecessor, "")
+		case op.Kind == plan.SysctlSet:
+			flush()
+			v, err := writeSysctl(op.Sysctl.Path(op.Device), op.Value)
+			note(op, err, v)
+		default:
+			batch = append(batch, op)
+			msgs = append(msgs, op.Message())
+		}
+	}
+	flush()
+	return results, failed
+}
+
+// ReadSysctl reads settings and reports each.
+func (k *Kernel) ReadSysctl(keys []model.SysctlKey, devices []string) {
+	k.do(func(*rtnl.Conn) {
+		for i, key := range keys {
+			v, err := readSysctl(key.Path(devices[i]))
+			k.o.Deliver(core.SysctlValue{Key: key, Value: v, Err: err})
+		}
+	})
+}
+
+func sysctlFile(path string) (string, error) {
+	full := filepath.Join("/proc/sys/net", path)
+	if !strings.HasPrefix(full, "/proc/sys/net/") {
+		return "", fmt.Errorf("sysctl %q: not below /proc/sys/net", path)
+	}
+	return full, nil
+}
+
+func readSysctl(path string) (string, error) {
+	full, err := sysctlFile(path)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(full)
+	return strings.TrimSpace(string(b)), err
+}
+
+// writeSysctl writes a setting and reads it back: the kernel may have made
+// another value of it.
+func writeSysctl(path, value string) (string, error) {
+	full, err := sysctlFile(path)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(full, os.O_WRONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(value)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return "", fmt.Errorf("write %s to %s: %w", value, full, err)
+	}
+	return readSysctl(path)
+}

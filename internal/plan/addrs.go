@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// addrFlags are the address flags that configuration decides.
+const addrFlags = unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_MCAUTOJOIN
+
+func (p *Planner) planAddrs() {
+	keys := sortedBy(p.dirtyAddrs, model.AddrKey.Compare)
+	clear(p.dirtyAddrs)
+	for _, k := range keys {
+		if c := p.want.addrs[k]; c != nil {
+			owner, w := c.first()
+			p.wantAddr(k, owner, w)
+		} else {
+			p.unwantAddr(k)
+		}
+	}
+	for i := range p.promote {
+		if !p.leaving(i) {
+			delete(p.promote, i)
+			p.dirtyIndex[i] = struct{}{}
+		}
+	}
+}
+
+// leaving tells whether IPv4 addresses of ours are still to be removed from a
+// link.
+func (p *Planner) leaving(index uint32) bool {
+	for k := range p.owned.Addrs {
+		if k.Index == index && k.Local.Is4() && p.want.addrs[k] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
+	l := p.have.Link(k.Index)
+	if l == nil {
+		return // LinkSeen wakes us
+	}
+	have := p.have.Addr(k)
+	_, ours := p.owned.Addrs[k]
+	switch {
+	case have == nil:
+		p.addAddr(k, owner, l, w, "")
+	case sameAddr(w, have):
+		if have.Flags&unix.IFA_F_DADFAILED != 0 {
+			p.ledger.note(k, Failure{Owner: owner, Code: "DAD_FAILED", Object: "address " + w.Local.String(),
+				Message: "another host on " + l.Name + " uses this address"})
+			return
+		}
+		p.ledger.inPlace(k, true)
+	case !ours && !p.takeover(l.Name):
+		p.taken(k, owner, "address "+w.Local.String(), "somebody else has set it on "+l.Name+" with other attributes")
+	case w.Broadcast != have.Broadcast || w.PrefixLen != have.PrefixLen:
+		// Not changeable in place: it is removed, and the next pass adds it.
+		a := *have
+		p.emit(&Op{Kind: AddrDel, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: "to be made anew", rank: rankAddrDel})
+	default:
+		p.addAddr(k, owner, l, w, "replace")
+	}
+}
+
+func (p *Planner) takeover(device string) bool {
+	w := p.want.links[device]
+	return w != nil && w.Takeover
+}
+
+func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.Addr, detail string) {
+	a := *w
+	if p.emit(&Op{Kind: AddrAdd, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: detail, rank: rankAddrAdd}) {
+		p.ownAddr(&a)
+	}
+}
+
+// sameAddr compares what configuration can ask for; tentative, deprecated,
+// secondary and DAD state are the kernel's.
+func sameAddr(w, have *rtnl.Addr) bool {
+	return w.PrefixLen == have.PrefixLen && w.Broadcast == have.Broadcast &&
+		w.Flags&addrFlags == have.Flags&addrFlags && sameLifetime(w.Preferred, have.Preferred) && sameLifetime(w.Valid, have.Valid)
+}
+
+// sameLifetime compares the lifetimes of configured addresses, which are none,
+// forever, or (from a handler) so many seconds at the time they were set.
+func sameLifetime(w, have uint32) bool {
+	if w == 0 || w == rtnl.LifetimeForever || have == rtnl.LifetimeForever {
+		return w == have
+	}
+	return true
+}
+
+func (p *Planner) unwantAddr(k model.AddrKey) {
+	own, ours := p.owned.Addrs[k]
+	if !ours {
+		p.ledger.inPlace(k, false)
+		return
+	}
+	l, have := p.have.Link(k.Index), p.have.Addr(k)
+	if l == nil || have == nil {
+		p.dropAddr(k)
+		p.ledger.inPlace(k, false)
+		return
+	}
+	if !p.mayRemove() || !p.swapReady(k, l) {
+		return
+	}
+	if !p.emit(&Op{Kind: AddrDel, Key: k, Device: l.Name, Reason: ForRelease, Addr: &own, rank: rankAddrDel}) || !k.Local.Is4() {
+		return
+	}
+	// Routes with this source, and with the last address all of the link, go
+	// with it: put back what is wanted in the same batch.
+	for _, rk := range sortedBy(p.want.routesOn[k.Index], model.RouteKey.Compare) {
+		c := p.want.routes[rk]
+		if c == nil || rk.Family != unix.AF_INET || len(p.have.Routes(rk)) == 0 {
+			continue
+		}
+		owner, w := c.first()
+		p.ledger.unplace(rk)
+		r := *w
+		p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", rank: rankRoutePut})
+	}
+}
+
+// swapReady tells whether an IPv4 address may go without taking its
+// neighbours in the subnet along: where there are some, promote_secondaries
+// has to be on first.
+func (p *Planner) swapReady(k model.AddrKey, l *rtnl.Link) bool {
+	if !k.Local.Is4() || !p.othersInSubnet(k) {
+		return true
+	}
+	sk := model.SysctlKey{NS: p.ns, Index: l.Index, Name: promoteSecondaries}
+	if !p.promote[l.Index] {
+		p.promote[l.Index] = true
+		p.ask(sk)
+		return false
+	}
+	switch v, known := p.sysctl[sk]; {
+	case !known:
+		return false
+	case v == "1" || v == missingSysctl:
+		return true
+	}
+	_, failing := p.ledger.entries[sk]
+	return failing
+}
+
+func (p *Planner) othersInSubnet(k model.AddrKey) bool {
+	net := func(a model.AddrKey) netip.Prefix { pfx, _ := a.Local.Prefix(int(a.PrefixLen)); return pfx }
+	for _, a := range p.have.AddrsOn(k.Index) {
+		if o := p.addrKey(&a); o != k && o.Local.Is4() && o.PrefixLen == k.PrefixLen && net(o) == net(k) {
+			return true
+		}
+	}
+	for o := range p.want.addrsOn[k.Index] {
+		if o != k && o.Local.Is4() && o.PrefixLen == k.PrefixLen && net(o) == net(k) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,328 @@
+package plan
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// planLink compares one link, by name.
+func (p *Planner) planLink(name string) {
+	w := p.want.links[name]
+	l := p.have.LinkByName(name)
+	if l == nil {
+		if w != nil && w.Create {
+			p.createLink(w)
+		} else if w != nil {
+			p.ledger.inPlace(LinkKey{p.ns, name}, false) // nothing to do before it is there
+		}
+		return
+	}
+	o := p.owned.Links[l.Index]
+	if o != nil && o.Created && o.Name != name && w == nil {
+		p.renameBack(l, o)
+		return
+	}
+	if w != nil && w.Create && !p.fits(w, l) {
+		p.replaceLink(w, l, o)
+		return
+	}
+	if w == nil && o == nil {
+		p.ledger.inPlace(LinkKey{p.ns, name}, false)
+		return
+	}
+	if w == nil && o.Created {
+		p.deleteLink(l, o, ForRelease)
+		return
+	}
+	p.adjustLink(w, l, o)
+}
+
+// resolve completes a want with the ifindexes of its master and parent.
+// waiting names the link that is not there yet.
+func (p *Planner) resolve(w *LinkWant) (l rtnl.Link, waiting string) {
+	l = w.Link
+	l.Name = w.Name
+	find := func(name string) uint32 {
+		if name == "" {
+			return 0
+		}
+		if h := p.have.LinkByName(name); h != nil {
+			return h.Index
+		}
+		if i := p.pending[name]; i != 0 {
+			return i
+		}
+		waiting = name
+		return 0
+	}
+	if w.Set&rtnl.LinkParent != 0 {
+		l.Parent = find(w.Parent)
+	}
+	if w.Set&rtnl.LinkMaster != 0 {
+		l.Master = find(w.Master)
+	}
+	return l, waiting
+}
+
+// fits tells whether a link that is there can serve as the wanted one.
+func (p *Planner) fits(w *LinkWant, l *rtnl.Link) bool {
+	want, waiting := p.resolve(w)
+	if waiting != "" && w.Fixed&rtnl.LinkParent != 0 {
+		return true // not to be judged before the parent is there
+	}
+	return l.Kind == w.Link.Kind && (w.Fixed&w.Set).Diff(&want, l) == 0
+}
+
+func (p *Planner) createLink(w *LinkWant) {
+	key := LinkKey{p.ns, w.Name}
+	want, waiting := p.resolve(w)
+	if waiting != "" {
+		if waiting == w.Parent {
+			return // LinkSeen wakes us
+		}
+	}
+	req := &rtnl.LinkRequest{Link: want, Set: w.Set &^ (rtnl.LinkMaster | rtnl.PortFields)}
+	req.Set |= rtnl.LinkName
+	if w.Set&rtnl.LinkMaster != 0 || len(w.Sysctl) > 0 {
+		req.Set &^= rtnl.LinkUp // first the settings, then up
+	}
+	if p.lastIdx == 0 {
+		p.lastIdx = p.have.MaxIndex()
+	}
+	if w.Link.Kind == "veth" {
+		p.lastIdx++
+		req.Peer = &rtnl.VethPeer{Name: w.Peer, Index: p.lastIdx, Addr: w.PeerHW}
+	}
+	p.lastIdx++
+	req.Index = p.lastIdx
+	op := &Op{Kind: LinkCreate, Key: key, Owner: w.Owner, Device: w.Name, Link: req, rank: rankCreate, depth: w.Depth,
+		Detail: req.Set.String()}
+	if !p.emit(op) {
+		return
+	}
+	p.pending[w.Name] = req.Index
+	o := &OwnedLink{Index: req.Index, Name: w.Name, Created: true, Depth: w.Depth, Sysctl: map[string]string{}}
+	p.owned.Links[req.Index] = o
+	p.record(Record{Link: o})
+}
+
+// replaceLink deals with a link that has the wanted name and cannot serve.
+func (p *Planner) replaceLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
+	if o == nil && !w.Takeover {
+		p.taken(LinkKey{p.ns, w.Name}, w.Owner, "link "+w.Name,
+			fmt.Sprintf("a link of type %q with this name is there and is not ours", kindName(l)))
+		return
+	}
+	if o == nil || !o.Created {
+		o = p.ownLink(l, w.Depth)
+	}
+	op := p.deleteOp(l, o, ForConfig)
+	op.rank = rankRecreate
+	op.Detail = "to be made anew: " + w.Fixed.String()
+	p.emit(op)
+}
+
+func kindName(l *rtnl.Link) string {
+	if l.Kind == "" {
+		return "hardware"
+	}
+	return l.Kind
+}
+
+func (p *Planner) taken(key any, owner, object, why string) {
+	p.ledger.note(key, Failure{Owner: owner, Code: "KEY_TAKEN", Object: object,
+		Message: why + "; it is left alone (remove it, or set option takeover 1)"})
+}
+
+func (p *Planner) deleteOp(l *rtnl.Link, o *OwnedLink, why Reason) *Op {
+	return &Op{Kind: LinkDelete, Key: LinkKey{p.ns, l.Name}, Device: l.Name, Reason: why, rank: rankLinkDelete,
+		depth: -o.Depth, Link: &rtnl.LinkRequest{Link: rtnl.Link{Index: l.Index, Name: l.Name}}}
+}
+
+func (p *Planner) deleteLink(l *rtnl.Link, o *OwnedLink, why Reason) {
+	if p.mayRemove() {
+		p.emit(p.deleteOp(l, o, why))
+	}
+}
+
+// renameBack gives a link of ours its name again.
+func (p *Planner) renameBack(l *rtnl.Link, o *OwnedLink) {
+	w := p.want.links[o.Name]
+	if w == nil || p.have.LinkByName(o.Name) != nil {
+		p.deleteLink(l, o, ForRelease)
+		return
+	}
+	req := &rtnl.LinkRequest{Link: rtnl.Link{Index: l.Index, Name: o.Name}, Set: rtnl.LinkName}
+	p.emit(&Op{Kind: LinkSet, Key: LinkKey{p.ns, o.Name}, Owner: w.Owner, Device: l.Name, Reason: ForDrift, Link: req,
+		Detail: "name " + o.Name, rank: rankRecreate})
+}
+
+// adjustLink brings the attributes of a link to what is wanted, and those
+// that are not wanted any more back to what they were. w or o may be nil.
+func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
+	key := LinkKey{p.ns, l.Name}
+	target := *l
+	var set, waitSet rtnl.LinkField
+	owner, depth := "", 0
+	if w != nil {
+		want, waiting := p.resolve(w)
+		set, owner, depth = w.Set, w.Owner, w.Depth
+		if waiting != "" {
+			waitSet = rtnl.LinkMaster | rtnl.LinkParent | rtnl.PortFields
+		}
+		if want.Master == 0 || set&rtnl.LinkMaster == 0 {
+			// A port has attributes only while it is one.
+		} else if l.Master != want.Master {
+			// The attributes of a port can be set once it is one.
+			waitSet |= rtnl.PortFields
+		}
+		set &^= waitSet
+		set.Copy(&target, &want)
+	}
+	var back rtnl.LinkField
+	if o != nil && p.mayRemove() {
+		back = o.Set &^ set &^ waitSet
+		if back&rtnl.PortFields != 0 && l.Master == 0 {
+			o.Set &^= rtnl.PortFields // they went with the bridge
+			back &^= rtnl.PortFields
+		}
+		back.Copy(&target, &o.Orig)
+		if back&rtnl.LinkMaster != 0 && p.have.Link(o.Orig.Master) == nil {
+			target.Master = 0
+		}
+	}
+	ready := p.planSysctls(w, l, o)
+	diff := (set | back).Diff(&target, l)
+	if !ready {
+		diff &^= rtnl.LinkUp // settings come before up
+	}
+	if diff == 0 {
+		if back != 0 && o != nil {
+			o.Set &^= back
+			p.record(Record{Link: o})
+			p.tidyLink(o)
+		}
+		if ready {
+			p.ledger.inPlace(key, w != nil)
+		}
+		return
+	}
+	p.emitLinkSet(key, owner, depth, l, &target, diff, set, o)
+}
+
+func (p *Planner) emitLinkSet(key LinkKey, owner string, depth int, l, target *rtnl.Link, diff, set rtnl.LinkField, o *OwnedLink) {
+	req := &rtnl.LinkRequest{Link: *target, Set: diff}
+	req.Kind, req.PortKind = "", "" // an existing link
+	if diff&rtnl.BridgeFields != 0 || diff&(rtnl.VLANFields|rtnl.MACVLANMode|rtnl.VRFTable) != 0 {
+		req.Kind = l.Kind
+	}
+	if diff&rtnl.PortFields != 0 {
+		req.PortKind = "bridge"
+	}
+	op := &Op{Kind: LinkSet, Key: key, Owner: owner, Device: l.Name, Link: req, Detail: diff.String(), rank: rankLinkSet, depth: depth}
+	if diff&set == 0 {
+		op.Reason = ForRelease
+	}
+	if diff&rtnl.LinkUp != 0 && target.Flags&unix.IFF_UP == 0 {
+		op.rank, op.depth = rankLinkDown, -depth
+		if o != nil {
+			op.depth = -o.Depth
+		}
+	}
+	if !p.emit(op) {
+		return
+	}
+	if mine := diff & set; mine != 0 && (o == nil || !o.Created) {
+		o = p.ownLink(l, depth)
+		if fresh := mine &^ o.Set; fresh != 0 {
+			fresh.Copy(&o.Orig, l)
+			o.Set |= fresh
+			p.record(Record{Link: o})
+		}
+	}
+}
+
+// planSysctls compares the settings of a link. It returns false while some
+// wanted one is not in place yet (it is being read or written): the link is
+// not brought up before. What cannot be set does not hold the link back.
+func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (ready bool) {
+	ready = true
+	wanted := map[string]bool{}
+	var list []model.Sysctl
+	owner := ""
+	if w != nil {
+		list, owner = w.Sysctl, w.Owner
+	}
+	if p.promote[l.Index] {
+		list = append(append([]model.Sysctl{}, list...), model.Sysctl{Name: promoteSecondaries, Value: "1"})
+	}
+	for _, s := range list {
+		wanted[s.Name] = true
+		k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}
+		v, known := p.sysctl[k]
+		if !known {
+			p.ask(k)
+			ready = false
+			continue
+		}
+		if v == s.Value {
+			p.ledger.inPlace(k, true)
+			continue
+		}
+		if v == missingSysctl {
+			p.ledger.note(k, Failure{Owner: owner, Code: "NOT_SUPPORTED", Object: "sysctl " + k.Path(l.Name),
+				Message: "this kernel (or this link) has no such setting"})
+			continue
+		}
+		op := &Op{Kind: SysctlSet, Key: k, Owner: owner, Device: l.Name, Sysctl: k, Value: s.Value, rank: rankSysctl}
+		if _, failing := p.ledger.entries[k]; !failing {
+			ready = false
+		}
+		if p.emit(op) && (o == nil || !o.Created) {
+			o = p.ownLink(l, 0)
+			if _, ours := o.Sysctl[s.Name]; !ours {
+				o.Sysctl[s.Name] = v
+				p.record(Record{Link: o})
+			}
+		}
+	}
+	if o != nil && p.mayRemove() {
+		p.restoreSysctls(l, o, wanted)
+	}
+	return ready
+}
+
+func (p *Planner) restoreSysctls(l *rtnl.Link, o *OwnedLink, wanted map[string]bool) {
+	for _, name := range sortedBy(o.Sysctl, func(a, b string) int {
+		if a < b {
+			return -1
+		}
+		return 1
+	}) {
+		if wanted[name] {
+			continue
+		}
+		k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: name}
+		v, known := p.sysctl[k]
+		switch {
+		case !known:
+			p.ask(k)
+		case v == o.Sysctl[name] || v == missingSysctl:
+			delete(o.Sysctl, name)
+			p.record(Record{Link: o})
+			delete(p.sysctl, k)
+			p.ledger.inPlace(k, false)
+			p.tidyLink(o)
+		default:
+			p.emit(&Op{Kind: SysctlSet, Key: k, Device: l.Name, Sysctl: k, Value: o.Sysctl[name], Reason: ForRelease, rank: rankSysctlBack})
+		}
+	}
+}
+
+// promoteSecondaries keeps the other addresses of a subnet when the first one
+// is removed (net.ipv4.conf.*.promote_secondaries).
+const promoteSecondaries = "ipv4/conf/promote_secondaries"

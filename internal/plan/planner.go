@@ -1,0 +1,485 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// Have is the observed state that decisions read (package mirror has it).
+type Have interface {
+	Live(rtnl.Kind) bool
+	Link(index uint32) *rtnl.Link
+	LinkByName(name string) *rtnl.Link
+	MaxIndex() uint32
+	Addr(model.AddrKey) *rtnl.Addr
+	AddrsOn(index uint32) []rtnl.Addr
+	HasLocal(netip.Addr) bool
+	Routes(model.RouteKey) []rtnl.Route
+	Rule(*rtnl.Rule) bool
+}
+
+// Planner holds what is wanted, what is ours and what is under way in one
+// namespace, and gives the operations between want and have.
+type Planner struct {
+	ns    model.NS
+	have  Have
+	want  want
+	owned *Owned
+	rng   *rand.Rand
+
+	dirtyLinks  map[string]struct{}
+	dirtyIndex  map[uint32]struct{}
+	dirtyAddrs  map[model.AddrKey]struct{}
+	dirtyRoutes map[model.RouteKey]struct{}
+	dirtyRules  map[RuleKey]struct{}
+
+	ledger ledger
+	sysctl map[model.SysctlKey]string // as last read
+	asked  map[model.SysctlKey]bool   // reads under way
+	reads  []model.SysctlKey
+	// promote: links on which an address swap needs promote_secondaries.
+	promote map[uint32]bool
+	pending map[string]uint32 // ifindex given to a link that is being created
+	lastIdx uint32
+
+	hold    bool // nothing is removed or put back yet
+	held    bool // something would have been
+	records []Record
+	ops     []*Op
+	nextID  uint64
+	now     time.Time
+}
+
+// New makes a planner. owned is what an earlier process left (see Owned);
+// seed feeds the jitter of retries. Until Release is called nothing is
+// removed or put back.
+func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
+	p := &Planner{
+		ns: ns, have: have, want: newWant(), owned: owned, rng: rand.New(rand.NewPCG(seed, 1)),
+		dirtyLinks: map[string]struct{}{}, dirtyIndex: map[uint32]struct{}{},
+		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
+		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
+		sysctl: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
+		promote: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
+	}
+	p.AllDirty()
+	return p
+}
+
+// Release ends the time in which nothing is removed.
+func (p *Planner) Release() {
+	if p.hold {
+		p.hold = false
+		p.AllDirty()
+	}
+}
+
+// Held tells whether removals still wait for Release.
+func (p *Planner) Held() bool { return p.hold }
+
+// AllDirty makes the next pass look at every key.
+func (p *Planner) AllDirty() {
+	for n := range p.want.links {
+		p.dirtyLink(n)
+	}
+	for i := range p.owned.Links {
+		p.dirtyIndex[i] = struct{}{}
+	}
+	for k := range p.want.addrs {
+		p.dirtyAddrs[k] = struct{}{}
+	}
+	for k := range p.owned.Addrs {
+		p.dirtyAddrs[k] = struct{}{}
+	}
+	for k := range p.want.routes {
+		p.dirtyRoutes[k] = struct{}{}
+	}
+	for k := range p.owned.Routes {
+		p.dirtyRoutes[k] = struct{}{}
+	}
+	for k := range p.want.rules {
+		p.dirtyRules[k] = struct{}{}
+	}
+	for k := range p.owned.Rules {
+		p.dirtyRules[k] = struct{}{}
+	}
+}
+
+func (p *Planner) dirtyLink(name string)        { p.dirtyLinks[name] = struct{}{} }
+func (p *Planner) touchAddr(k model.AddrKey)    { p.unplace(k); p.dirtyAddrs[k] = struct{}{} }
+func (p *Planner) touchRoute(k model.RouteKey)  { p.unplace(k); p.dirtyRoutes[k] = struct{}{} }
+func (p *Planner) touchRule(k RuleKey)          { p.unplace(k); p.dirtyRules[k] = struct{}{} }
+func (p *Planner) RuleSeen(r *rtnl.Rule)        { p.dirtyRules[RuleKey{p.ns, *r}] = struct{}{} }
+func (p *Planner) RouteSeen(key model.RouteKey) { p.dirtyIfKnown(key) }
+func (p *Planner) SysctlsKnown(k model.SysctlKey) bool {
+	_, ok := p.sysctl[k]
+	return ok
+}
+
+func (p *Planner) dirtyIfKnown(k model.RouteKey) {
+	_, ours := p.owned.Routes[k]
+	if ours || p.want.routes[k] != nil {
+		p.dirtyRoutes[k] = struct{}{}
+	}
+}
+
+// LinkSeen tells of an observed change of a link.
+func (p *Planner) LinkSeen(old, new *rtnl.Link) {
+	for _, l := range [...]*rtnl.Link{old, new} {
+		if l == nil {
+			continue
+		}
+		if p.want.links[l.Name] != nil {
+			p.dirtyLink(l.Name)
+		}
+		if p.owned.Links[l.Index] != nil {
+			p.dirtyIndex[l.Index] = struct{}{}
+		}
+	}
+	if old != nil && new == nil {
+		p.forgetLink(old)
+	}
+	if new != nil && (old == nil || old.Flags != new.Flags || old.Index != new.Index) {
+		for k := range p.want.addrsOn[new.Index] {
+			p.dirtyAddrs[k] = struct{}{}
+		}
+		for k := range p.want.routesOn[new.Index] {
+			p.dirtyRoutes[k] = struct{}{}
+		}
+		// Others may wait for this link as their master or parent.
+		if old == nil {
+			for n, w := range p.want.links {
+				if w.Master == new.Name || w.Parent == new.Name {
+					p.dirtyLink(n)
+				}
+			}
+		}
+	}
+	if new != nil && p.want.links[new.Name] != nil {
+		p.rereadSysctls(new)
+	}
+}
+
+// forgetLink drops what is known of a link that has gone: its settings and
+// whatever was ours on it went with it.
+func (p *Planner) forgetLink(l *rtnl.Link) {
+	for k := range p.sysctl {
+		if k.Index == l.Index {
+			delete(p.sysctl, k)
+		}
+	}
+	if o := p.owned.Links[l.Index]; o != nil {
+		delete(p.owned.Links, l.Index)
+		p.record(Record{Link: o, Drop: true})
+	}
+	for _, k := range sortedBy(p.owned.Addrs, model.AddrKey.Compare) {
+		if k.Index == l.Index {
+			p.dropAddr(k)
+		}
+	}
+	for _, k := range sortedBy(p.owned.Routes, model.RouteKey.Compare) {
+		if p.owned.Routes[k].Oif == l.Index {
+			p.dropRoute(k)
+		}
+	}
+	delete(p.promote, l.Index)
+	p.unplace(LinkKey{p.ns, l.Name})
+}
+
+// AddrSeen tells of an observed change of an address.
+func (p *Planner) AddrSeen(old, new *rtnl.Addr) {
+	a := new
+	if a == nil {
+		a = old
+	}
+	k := p.addrKey(a)
+	_, ours := p.owned.Addrs[k]
+	if ours || p.want.addrs[k] != nil {
+		p.dirtyAddrs[k] = struct{}{}
+	}
+	if old == nil || new == nil {
+		for k := range p.want.routesOn[a.Index] {
+			p.dirtyRoutes[k] = struct{}{}
+		}
+	}
+}
+
+// SysctlRead takes the answer to a read that Reads asked for; err non-nil
+// means that the setting does not exist.
+func (p *Planner) SysctlRead(k model.SysctlKey, value string, err error) {
+	delete(p.asked, k)
+	if err != nil {
+		value = missingSysctl
+	}
+	if l := p.have.Link(k.Index); l != nil {
+		p.sysctl[k] = value
+		p.dirtyLink(l.Name)
+		p.dirtyIndex[k.Index] = struct{}{}
+		if k.Name == promoteSecondaries {
+			p.dirtyOwnedAddrs(k.Index)
+		}
+	}
+}
+
+func (p *Planner) dirtyOwnedAddrs(index uint32) {
+	for k := range p.owned.Addrs {
+		if k.Index == index {
+			p.dirtyAddrs[k] = struct{}{}
+		}
+	}
+}
+
+// missingSysctl is what a setting reads that the kernel does not have.
+const missingSysctl = "\x00missing"
+
+// Reads returns and clears the settings that have to be read.
+func (p *Planner) Reads() []model.SysctlKey {
+	out := p.reads
+	p.reads = nil
+	return out
+}
+
+// Sweep asks to read again the n-th of m parts of all settings that matter,
+// since most of them are announced by nobody.
+func (p *Planner) Sweep(n, m int) {
+	i := 0
+	for _, k := range sortedBy(p.sysctl, model.SysctlKey.Compare) {
+		if i%m == n {
+			p.ask(k)
+		}
+		i++
+	}
+}
+
+func (p *Planner) rereadSysctls(l *rtnl.Link) {
+	for _, s := range p.want.links[l.Name].Sysctl {
+		k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}
+		if _, known := p.sysctl[k]; known {
+			p.ask(k)
+		}
+	}
+}
+
+func (p *Planner) ask(k model.SysctlKey) {
+	if !p.asked[k] {
+		p.asked[k] = true
+		p.reads = append(p.reads, k)
+	}
+}
+
+// Records returns and clears the changes of what is ours. They are to be
+// written down before the operations of the same step are done.
+func (p *Planner) Records() []Record {
+	out := p.records
+	p.records = nil
+	return out
+}
+
+// Owned is what is ours, for snapshots and invariants; not to be changed.
+func (p *Planner) Owned() *Owned { return p.owned }
+
+// Plan gives the operations that bring have to want, for the keys that are
+// dirty, in the order in which they are to be done.
+func (p *Planner) Plan(now time.Time) []*Op {
+	p.now = now
+	p.ledger.wake(now, p.dirtyKey)
+	if !p.have.Live(rtnl.KindLink) {
+		return nil
+	}
+	p.ops = nil
+	p.lastIdx = 0
+	for i := range p.dirtyIndex {
+		if l := p.have.Link(i); l != nil {
+			p.dirtyLink(l.Name)
+		} else if o := p.owned.Links[i]; o != nil {
+			p.forgetLink(&rtnl.Link{Index: i, Name: o.Name})
+		}
+	}
+	clear(p.dirtyIndex)
+	links := sortedBy(p.dirtyLinks, cmp.Compare[string])
+	clear(p.dirtyLinks)
+	slices.SortStableFunc(links, func(a, b string) int { return cmp.Compare(p.depth(a), p.depth(b)) })
+	for _, n := range links {
+		p.planLink(n)
+	}
+	if p.have.Live(rtnl.KindAddr) {
+		p.planAddrs()
+		if p.have.Live(rtnl.KindRoute) {
+			p.planRoutes()
+		}
+	}
+	if p.have.Live(rtnl.KindRule) {
+		p.planRules()
+	}
+	ops := p.ops
+	p.ops = nil
+	slices.SortStableFunc(ops, func(a, b *Op) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.depth, b.depth))
+	})
+	return ops
+}
+
+func (p *Planner) depth(name string) int {
+	if w := p.want.links[name]; w != nil {
+		return w.Depth
+	}
+	return 0
+}
+
+// Dirty tells whether a pass would have anything to look at now.
+func (p *Planner) Dirty() bool {
+	return len(p.dirtyLinks)+len(p.dirtyIndex)+len(p.dirtyAddrs)+len(p.dirtyRoutes)+len(p.dirtyRules) > 0
+}
+
+// Idle tells that nothing is under way and nothing is left to look at, what
+// backs off excepted.
+func (p *Planner) Idle() bool {
+	return !p.Dirty() && len(p.ledger.flying) == 0 && len(p.asked) == 0 && len(p.reads) == 0
+}
+
+// Deadline is when a key that backs off is due; zero for never.
+func (p *Planner) Deadline() time.Time { return p.ledger.deadline() }
+
+func (p *Planner) dirtyKey(k any) {
+	switch k := k.(type) {
+	case LinkKey:
+		p.dirtyLink(k.Name)
+	case model.AddrKey:
+		p.dirtyAddrs[k] = struct{}{}
+	case model.RouteKey:
+		p.dirtyRoutes[k] = struct{}{}
+	case RuleKey:
+		p.dirtyRules[k] = struct{}{}
+	case model.SysctlKey:
+		p.dirtyIndex[k.Index] = struct{}{}
+	}
+}
+
+// Settle takes the result of an operation. It is called after everything that
+// the kernel announced because of it has been observed.
+func (p *Planner) Settle(now time.Time, r Result) {
+	p.now = now
+	op := p.ledger.land(r.ID)
+	if op == nil {
+		return
+	}
+	if op.Kind == LinkCreate {
+		delete(p.pending, op.Device)
+	}
+	if op.Kind == SysctlSet && r.Err == nil {
+		p.sysctl[op.Sysctl] = r.Value
+	}
+	if op.Kind == SysctlSet && op.Sysctl.Name == promoteSecondaries {
+		p.dirtyOwnedAddrs(op.Sysctl.Index)
+	}
+	p.dirtyKey(op.Key)
+	if r.Err != nil {
+		p.failed(op, r.Err)
+		return
+	}
+	p.ledger.wrote(op)
+}
+
+// failed backs a key off; what was recorded as ours before the write and did
+// not come to be is dropped by the next pass over the key.
+func (p *Planner) failed(op *Op, err error) {
+	p.ledger.fail(p.now, op, failureOf(op, err), p.jitter())
+	switch op.Kind {
+	case AddrAdd:
+		if k := op.Key.(model.AddrKey); p.have.Addr(k) == nil {
+			p.dropAddr(k)
+		}
+	case RouteAdd:
+		if k := op.Key.(model.RouteKey); len(p.have.Routes(k)) == 0 {
+			p.dropRoute(k)
+		}
+	case LinkCreate:
+		if o := p.owned.Links[op.Link.Index]; o != nil && p.have.Link(op.Link.Index) == nil {
+			delete(p.owned.Links, o.Index)
+			p.record(Record{Link: o, Drop: true})
+		}
+	}
+}
+
+func (p *Planner) jitter() float64 { return 0.75 + 0.5*p.rng.Float64() }
+
+// Failures lists what does not work, sorted; of one owner, or of all with "".
+func (p *Planner) Failures(owner string) []Failure { return p.ledger.failures(owner) }
+
+// Settled tells whether everything that owner wants is in place or has been
+// tried and failed.
+func (p *Planner) Settled(owner string) bool {
+	o := p.want.owners[owner]
+	if o == nil {
+		return true
+	}
+	for i := range o.Addrs {
+		if k := p.addrKey(&o.Addrs[i]); !p.ledger.placed[k] && p.ledger.entries[k] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Planner) unplace(k any) { p.ledger.unplace(k) }
+
+// emit hands out an operation unless its key is in flight or backing off.
+func (p *Planner) emit(op *Op) bool {
+	if !p.ledger.admit(p.now, op, p.jitter) {
+		return false
+	}
+	p.nextID++
+	op.ID = p.nextID
+	p.ledger.flying[op.ID] = op
+	p.ops = append(p.ops, op)
+	return true
+}
+
+// mayRemove tells whether removals are allowed yet.
+func (p *Planner) mayRemove() bool {
+	if p.hold {
+		p.held = true
+	}
+	return !p.hold
+}
+
+func sortedBy[K comparable, V any](m map[K]V, cmp func(a, b K) int) []K {
+	return slices.SortedFunc(maps.Keys(m), cmp)
+}
+
+// HasSysctls tells whether there are settings to watch.
+func (p *Planner) HasSysctls() bool { return len(p.sysctl) > 0 }
+
+// TableRead tells that a table has been read completely: every key of it is
+// compared again.
+func (p *Planner) TableRead(k rtnl.Kind) {
+	if k == rtnl.KindLink {
+		p.AllDirty()
+		return
+	}
+	for key := range p.want.addrs {
+		p.dirtyAddrs[key] = struct{}{}
+	}
+	for key := range p.owned.Addrs {
+		p.dirtyAddrs[key] = struct{}{}
+	}
+	for key := range p.want.routes {
+		p.dirtyRoutes[key] = struct{}{}
+	}
+	for key := range p.owned.Routes {
+		p.dirtyRoutes[key] = struct{}{}
+	}
+	for key := range p.want.rules {
+		p.dirtyRules[key] = struct{}{}
+	}
+	for key := range p.owned.Rules {
+		p.dirtyRules[key] = struct{}{}
+	}
+}

@@ -1,0 +1,217 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// LinkWant is what is wanted of one link.
+type LinkWant struct {
+	Name   string
+	Owner  string
+	Create bool // we make it when it is not there, and delete what we made
+	// Link has the values of the fields in Set. Master and Parent stand here
+	// by name; the planner resolves them.
+	Link   rtnl.Link
+	Set    rtnl.LinkField
+	Master string // with LinkMaster in Set; "" for none
+	Parent string // with LinkParent in Set
+	Peer   string // veth: name of the other end
+	PeerHW rtnl.HWAddr
+	// Fixed are the fields that cannot be changed on a living link: when one
+	// differs, a link of ours is made anew.
+	Fixed    rtnl.LinkField
+	Sysctl   []model.Sysctl // sorted by name
+	Depth    int            // links with a lower depth are made first
+	Takeover bool
+}
+
+// Equal tells whether both want the same.
+func (w *LinkWant) Equal(o *LinkWant) bool {
+	if w == nil || o == nil {
+		return w == o
+	}
+	a, b := *w, *o
+	a.Sysctl, b.Sysctl = nil, nil
+	return a.Name == b.Name && a.Owner == b.Owner && a.Create == b.Create && a.Link == b.Link && a.Set == b.Set &&
+		a.Master == b.Master && a.Parent == b.Parent && a.Peer == b.Peer && a.PeerHW == b.PeerHW && a.Fixed == b.Fixed &&
+		a.Depth == b.Depth && a.Takeover == b.Takeover && slices.Equal(w.Sysctl, o.Sysctl)
+}
+
+// Objects is all that one owner wants on links: addresses, routes, rules.
+type Objects struct {
+	Addrs  []rtnl.Addr
+	Routes []rtnl.Route
+	Rules  []rtnl.Rule
+}
+
+// Want is the table of what is wanted. The zero value is not ready; the
+// Planner makes one.
+type want struct {
+	links  map[string]*LinkWant
+	addrs  map[model.AddrKey]*claim[rtnl.Addr]
+	routes map[model.RouteKey]*claim[rtnl.Route]
+	rules  map[RuleKey]*claim[rtnl.Rule]
+	owners map[string]*Objects
+	// onIndex: the keys that depend on a link.
+	addrsOn  map[uint32]map[model.AddrKey]struct{}
+	routesOn map[uint32]map[model.RouteKey]struct{}
+}
+
+// claim is a wanted value with everybody who wants the key; the first by name
+// has the say.
+type claim[V any] struct {
+	by map[string]V
+}
+
+func (c *claim[V]) first() (string, *V) {
+	var who string
+	for o := range c.by {
+		if who == "" || o < who {
+			who = o
+		}
+	}
+	v := c.by[who]
+	return who, &v
+}
+
+func newWant() want {
+	return want{
+		links: map[string]*LinkWant{}, addrs: map[model.AddrKey]*claim[rtnl.Addr]{},
+		routes: map[model.RouteKey]*claim[rtnl.Route]{}, rules: map[RuleKey]*claim[rtnl.Rule]{},
+		owners: map[string]*Objects{}, addrsOn: map[uint32]map[model.AddrKey]struct{}{},
+		routesOn: map[uint32]map[model.RouteKey]struct{}{},
+	}
+}
+
+func index[K comparable](m map[uint32]map[K]struct{}, i uint32, k K, on bool) {
+	set := m[i]
+	if !on {
+		delete(set, k)
+		if len(set) == 0 {
+			delete(m, i)
+		}
+		return
+	}
+	if set == nil {
+		set = map[K]struct{}{}
+		m[i] = set
+	}
+	set[k] = struct{}{}
+}
+
+// withdraw takes owner's value off a key; true when nobody is left.
+func withdraw[K comparable, V any](m map[K]*claim[V], k K, owner string) (gone bool) {
+	c := m[k]
+	if c == nil {
+		return true
+	}
+	delete(c.by, owner)
+	if len(c.by) == 0 {
+		delete(m, k)
+		return true
+	}
+	return false
+}
+
+func assert[K comparable, V any](m map[K]*claim[V], k K, owner string, v V) {
+	c := m[k]
+	if c == nil {
+		c = &claim[V]{by: map[string]V{}}
+		m[k] = c
+	}
+	c.by[owner] = v
+}
+
+// SetLink says what is wanted of the link of that name; nil for nothing.
+func (p *Planner) SetLink(name string, w *LinkWant) {
+	old := p.want.links[name]
+	if w.Equal(old) {
+		return
+	}
+	if w == nil {
+		delete(p.want.links, name)
+	} else {
+		p.want.links[name] = w
+	}
+	p.unplace(LinkKey{p.ns, name})
+	p.dirtyLink(name)
+}
+
+// SetObjects replaces all that owner wants on links; nil for nothing.
+func (p *Planner) SetObjects(owner string, o *Objects) {
+	old := p.want.owners[owner]
+	if old == nil {
+		old = &Objects{}
+	}
+	if o == nil {
+		delete(p.want.owners, owner)
+		o = &Objects{}
+	} else {
+		p.want.owners[owner] = o
+	}
+	replace(old.Addrs, o.Addrs, p.addrKey,
+		func(k model.AddrKey, a *rtnl.Addr) {
+			if withdraw(p.want.addrs, k, owner) {
+				index(p.want.addrsOn, a.Index, k, false)
+			}
+			p.touchAddr(k)
+		},
+		func(k model.AddrKey, a *rtnl.Addr) {
+			assert(p.want.addrs, k, owner, *a)
+			index(p.want.addrsOn, a.Index, k, true)
+			p.touchAddr(k)
+		})
+	replace(old.Routes, o.Routes, p.routeKey,
+		func(k model.RouteKey, r *rtnl.Route) {
+			if withdraw(p.want.routes, k, owner) {
+				index(p.want.routesOn, r.Oif, k, false)
+			}
+			p.touchRoute(k)
+		},
+		func(k model.RouteKey, r *rtnl.Route) {
+			assert(p.want.routes, k, owner, *r)
+			index(p.want.routesOn, r.Oif, k, true)
+			p.touchRoute(k)
+		})
+	replace(old.Rules, o.Rules, func(r *rtnl.Rule) RuleKey { return RuleKey{p.ns, *r} },
+		func(k RuleKey, _ *rtnl.Rule) { withdraw(p.want.rules, k, owner); p.touchRule(k) },
+		func(k RuleKey, r *rtnl.Rule) { assert(p.want.rules, k, owner, *r); p.touchRule(k) })
+}
+
+// replace calls del for what only old has or has differently, then add for
+// what is new or different.
+func replace[K comparable, V comparable](old, next []V, key func(*V) K, del, add func(K, *V)) {
+	have := make(map[K]*V, len(next))
+	for i := range next {
+		have[key(&next[i])] = &next[i]
+	}
+	was := make(map[K]*V, len(old))
+	for i := range old {
+		k := key(&old[i])
+		was[k] = &old[i]
+		if n := have[k]; n == nil || *n != old[i] {
+			del(k, &old[i])
+		}
+	}
+	for i := range next {
+		k := key(&next[i])
+		if w := was[k]; w == nil || *w != next[i] {
+			add(k, &next[i])
+		}
+	}
+}
+
+func (p *Planner) addrKey(a *rtnl.Addr) model.AddrKey    { return model.KeyOfAddr(p.ns, a) }
+func (p *Planner) routeKey(r *rtnl.Route) model.RouteKey { return model.KeyOfRoute(p.ns, r) }
+
+// Wanted gives a copy of all that is wanted, for snapshots and invariants.
+func (p *Planner) Wanted() (links []*LinkWant, objects map[string]*Objects) {
+	for _, n := range slices.Sorted(maps.Keys(p.want.links)) {
+		links = append(links, p.want.links[n])
+	}
+	return links, maps.Clone(p.want.owners)
+}
