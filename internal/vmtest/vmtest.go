@@ -1,0 +1,33 @@
+package vmtest
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// bootArg is the kernel argument that the runner gives to its guest. Nothing
+// else can set it, and it is visible in every network and mount namespace that
+// has /proc.
+const bootArg = "netbraid.vm=1"
+
+// InVM reports whether this process runs under the test kernel that command vm
+// boots.
+var InVM = sync.OnceValue(func() bool {
+	b, err := os.ReadFile("/proc/cmdline")
+	return err == nil && hasBootArg(string(b))
+})
+
+func hasBootArg(cmdline string) bool {
+	return slices.Contains(strings.Fields(cmdline), bootArg)
+}
+
+// Require skips the test unless it runs under the test kernel.
+func Require(t testing.TB) {
+	t.Helper()
+	if !InVM() {
+		t.Skip("needs the test kernel: run make vmtest")
+	}
+}
