@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,9 +64,8 @@ func (e *Error) Unwrap() []error {
 // Conn is a socket for requests: changes and dumps. It may be used by several
 // goroutines, one request at a time.
 type Conn struct {
+	*sock
 	mu   sync.Mutex
-	f    *os.File
-	raw  syscall.RawConn
 	seq  uint32
 	buf  []byte // datagrams are read here
 	out  []byte // batches are built here
@@ -83,68 +81,21 @@ func Dial() (*Conn, error) { return DialNS(-1) }
 // DialNS is Dial in the network namespace nsfd; a negative one is the calling
 // thread's.
 func DialNS(nsfd int) (*Conn, error) {
-	fd, err := socket(nsfd)
+	s, err := openSock(nsfd, requestBuffer)
 	if err != nil {
 		return nil, err
 	}
-	setBuffer(fd, requestBuffer)
-	size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	size, err := s.buffer()
 	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("rtnl: receive buffer of the request socket: %w", err)
+		s.close()
+		return nil, err
 	}
-	c := &Conn{
-		f:    os.NewFile(uintptr(fd), "rtnetlink"),
-		buf:  make([]byte, readSize),
-		acks: min(max(size/ackCost, 1), maxBatch),
-	}
-	if c.raw, err = c.f.SyscallConn(); err != nil {
-		c.f.Close()
-		return nil, fmt.Errorf("rtnl: request socket: %w", err)
-	}
-	return c, nil
+	return &Conn{sock: s, buf: make([]byte, readSize), acks: min(max(size/ackCost, 1), maxBatch)}, nil
 }
 
-// socket opens a bound, non-blocking rtnetlink socket in nsfd.
-func socket(nsfd int) (int, error) {
-	fd := -1
-	err := WithNS(nsfd, func() error {
-		var err error
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-		if err != nil {
-			return fmt.Errorf("rtnl: open rtnetlink socket: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return -1, err
-	}
-	// CAP_ACK and EXT_ACK shape the acknowledgements that we read; a kernel
-	// without strict checking (before 4.20) only filters less.
-	for _, opt := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
-		err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, opt, 1)
-		if err != nil && opt != unix.NETLINK_GET_STRICT_CHK {
-			unix.Close(fd)
-			return -1, fmt.Errorf("rtnl: netlink socket option %d: %w", opt, err)
-		}
-	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("rtnl: bind rtnetlink socket: %w", err)
-	}
-	return fd, nil
-}
-
-// setBuffer asks for a receive buffer of n octets: beyond net.core.rmem_max
-// with CAP_NET_ADMIN, up to it without.
-func setBuffer(fd, n int) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
-	}
-}
-
-// Close closes the socket; a call that waits on it returns with an error.
-func (c *Conn) Close() error { return c.f.Close() }
+// Close closes the socket; a call that waits on it returns an error that wraps
+// os.ErrClosed.
+func (c *Conn) Close() error { return c.sock.close() }
 
 // Execute sends requests, each a whole message as the encoders append it, in
 // their order and many at once, and returns one error for each: nil, or an
@@ -319,29 +270,11 @@ func (c *Conn) watch(ctx context.Context) (stop func()) {
 	})
 }
 
-// interrupt calls fn when ctx ends, until stop is called; then fn is not
-// running any more.
-func interrupt(ctx context.Context, fn func()) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	ran := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		fn()
-		close(ran)
-	})
-	return func() {
-		if !cancel() {
-			<-ran
-		}
-	}
-}
-
-// deadlines arms the time-out of one wait. A context that ended meanwhile has
+// deadline arms the time-out of one wait. A context that ended meanwhile has
 // set its own, or is seen here.
 func (c *Conn) deadline(ctx context.Context, set func(time.Time) error) error {
 	if err := set(time.Now().Add(replyTimeout)); err != nil {
-		return err
+		return c.because(ctx, err)
 	}
 	return ctx.Err()
 }
@@ -360,15 +293,7 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 	if err == nil && failed != nil {
 		err = os.NewSyscallError("sendto", failed)
 	}
-	return because(ctx, err)
-}
-
-// because prefers the reason that a context gives for an expired deadline.
-func because(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
+	return c.because(ctx, err)
 }
 
 // receive reads the next datagram of the kernel into c.buf.
@@ -386,7 +311,7 @@ func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 		})
 		switch {
 		case err != nil:
-			return nil, because(ctx, err)
+			return nil, c.because(ctx, err)
 		case failed == unix.ENOBUFS:
 			return nil, ErrOverrun
 		case failed != nil:

@@ -325,7 +325,9 @@ func (l *line) hops(r *Route) {
 // "rule 100: from 10.0.0.0/8 iif eth0 lookup 100 proto static".
 func FormatRule(r *Rule, names func(ifindex uint32) string) string {
 	l := newLine("rule "+strconv.FormatUint(uint64(r.Priority), 10)+":", names)
-	l.when(r.Family == unix.AF_INET6, "inet6")
+	if r.Family != unix.AF_INET {
+		l.add(families.of(r.Family))
+	}
 	l.when(r.Flags&unix.FIB_RULE_INVERT != 0, "not")
 	if r.Src.IsValid() {
 		l.add("from", r.Src.String())

@@ -108,6 +108,11 @@ var tables = numberNames[uint32]{
 	unix.RT_TABLE_UNSPEC: "unspec", unix.RT_TABLE_DEFAULT: "default", unix.RT_TABLE_MAIN: "main", unix.RT_TABLE_LOCAL: "local",
 }
 
+var families = numberNames[uint8]{
+	unix.AF_INET: "inet", unix.AF_INET6: "inet6", unix.AF_BRIDGE: "bridge", unix.AF_MPLS: "mpls",
+	familyIPMR: "ipmr", familyIP6MR: "ip6mr",
+}
+
 var routePrefs = numberNames[uint8]{0: "medium", 1: "high", 3: "low"}
 
 // encapTypes are LWTUNNEL_ENCAP_* of linux/lwtunnel.h.

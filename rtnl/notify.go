@@ -1,11 +1,11 @@
 package rtnl
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -27,8 +27,7 @@ type mmsghdr struct {
 // Notifier is a socket that hears the kernel's notifications. One socket for
 // all groups keeps the order between kinds of objects.
 type Notifier struct {
-	f   *os.File
-	raw syscall.RawConn
+	*sock
 
 	// mu is held while datagrams are taken from the socket (and, in
 	// ReceiveFunc and Drain, while they are handed on), never while waiting.
@@ -44,24 +43,15 @@ type Notifier struct {
 // rcvbuf octets (0: the system's default). A notification of a route takes 832
 // octets of it.
 func Subscribe(nsfd int, groups []uint32, rcvbuf int) (*Notifier, error) {
-	fd, err := socket(nsfd)
+	s, err := openSock(nsfd, rcvbuf)
 	if err != nil {
 		return nil, err
 	}
-	if rcvbuf > 0 {
-		setBuffer(fd, rcvbuf)
+	if err := s.join(groups); err != nil {
+		s.close()
+		return nil, err
 	}
-	for _, g := range groups {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
-			unix.Close(fd)
-			return nil, fmt.Errorf("rtnl: join group %d: %w", g, err)
-		}
-	}
-	n := &Notifier{f: os.NewFile(uintptr(fd), "rtnetlink notifications"), bufs: make([]byte, notifyBatch*notifySize)}
-	if n.raw, err = n.f.SyscallConn(); err != nil {
-		n.f.Close()
-		return nil, fmt.Errorf("rtnl: notification socket: %w", err)
-	}
+	n := &Notifier{sock: s, bufs: make([]byte, notifyBatch*notifySize)}
 	for i := range n.hdrs {
 		n.iovs[i].Base = &n.bufs[i*notifySize]
 		n.iovs[i].SetLen(notifySize)
@@ -73,23 +63,26 @@ func Subscribe(nsfd int, groups []uint32, rcvbuf int) (*Notifier, error) {
 	return n, nil
 }
 
+func (s *sock) join(groups []uint32) error {
+	var failed error
+	err := s.raw.Control(func(fd uintptr) {
+		for _, g := range groups {
+			if err := unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); err != nil {
+				failed = fmt.Errorf("rtnl: join group %d: %w", g, err)
+				return
+			}
+		}
+	})
+	return cmp.Or(err, failed)
+}
+
 // Close closes the socket, unread; Receive returns an error that wraps
 // os.ErrClosed.
-func (n *Notifier) Close() error { return n.f.Close() }
+func (n *Notifier) Close() error { return n.sock.close() }
 
 // Buffer is the size of the receive buffer in octets, as the kernel counts it
 // (twice what was asked for).
-func (n *Notifier) Buffer() (int, error) {
-	var size int
-	var failed error
-	err := n.raw.Control(func(fd uintptr) {
-		size, failed = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
-	})
-	if err == nil {
-		err = failed
-	}
-	return size, err
-}
+func (n *Notifier) Buffer() (int, error) { return n.buffer() }
 
 // Receive waits for notifications and returns up to 64 datagrams, joined so
 // that NextMessage walks them, in memory that is the caller's. The error is
@@ -106,7 +99,7 @@ func (n *Notifier) Receive(ctx context.Context) ([]byte, error) {
 // Drain hands on are in the kernel's order.
 func (n *Notifier) ReceiveFunc(ctx context.Context, fn func(batch []byte)) error {
 	if err := n.f.SetReadDeadline(time.Time{}); err != nil {
-		return err
+		return n.because(ctx, err)
 	}
 	stop := interrupt(ctx, func() { _ = n.f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -120,7 +113,7 @@ func (n *Notifier) ReceiveFunc(ctx context.Context, fn func(batch []byte)) error
 		}
 		if failed == nil {
 			var batch []byte
-			if batch, failed = n.join(count); len(batch) > 0 {
+			if batch, failed = n.gather(count); len(batch) > 0 {
 				fn(batch)
 			} else if failed == nil {
 				return false // nothing from the kernel: wait on
@@ -129,7 +122,7 @@ func (n *Notifier) ReceiveFunc(ctx context.Context, fn func(batch []byte)) error
 		return true
 	})
 	if err != nil {
-		return because(ctx, err)
+		return n.because(ctx, err)
 	}
 	return receiveError(failed)
 }
@@ -151,7 +144,7 @@ func (n *Notifier) Drain(fn func(datagram []byte)) error {
 		}
 	})
 	if err != nil {
-		return err
+		return n.because(context.Background(), err)
 	}
 	if failed == unix.EAGAIN {
 		return nil
@@ -192,8 +185,8 @@ func (n *Notifier) each(count int, fn func([]byte)) (lost error) {
 	return lost
 }
 
-// join copies datagrams into one piece of memory.
-func (n *Notifier) join(count int) ([]byte, error) {
+// gather copies datagrams into one piece of memory.
+func (n *Notifier) gather(count int) ([]byte, error) {
 	size := 0
 	for i := range count {
 		size += align4(int(n.hdrs[i].len))

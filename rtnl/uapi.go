@@ -25,6 +25,9 @@ const (
 	mplsLabelShift = 12 // struct mpls_label, linux/mpls.h
 	mplsBottom     = 1 << 8
 
+	familyIPMR  = 128 // RTNL_FAMILY_IPMR, linux/rtnetlink.h
+	familyIP6MR = 129 // RTNL_FAMILY_IP6MR
+
 	sizeofNdMsg       = 12
 	sizeofFibRuleHdr  = 12
 	sizeofNhMsg       = 8

@@ -1,0 +1,127 @@
+package rtnl
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sock is a non-blocking rtnetlink socket that the runtime's poller waits on.
+type sock struct {
+	f      *os.File
+	raw    syscall.RawConn
+	closed atomic.Bool
+}
+
+// openSock opens a bound socket in nsfd with a receive buffer of rcvbuf octets
+// (0: the system's default).
+func openSock(nsfd, rcvbuf int) (*sock, error) {
+	fd, err := socket(nsfd)
+	if err != nil {
+		return nil, err
+	}
+	if rcvbuf > 0 {
+		setBuffer(fd, rcvbuf)
+	}
+	s := &sock{f: os.NewFile(uintptr(fd), "rtnetlink")}
+	if s.raw, err = s.f.SyscallConn(); err != nil {
+		s.f.Close()
+		return nil, fmt.Errorf("rtnl: rtnetlink socket: %w", err)
+	}
+	return s, nil
+}
+
+// socket opens a bound, non-blocking rtnetlink socket in nsfd.
+func socket(nsfd int) (int, error) {
+	fd := -1
+	err := WithNS(nsfd, func() error {
+		var err error
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("rtnl: open rtnetlink socket: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return -1, err
+	}
+	// CAP_ACK and EXT_ACK shape the acknowledgements that we read; a kernel
+	// without strict checking (before 4.20) only filters less.
+	for _, opt := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
+		err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, opt, 1)
+		if err != nil && opt != unix.NETLINK_GET_STRICT_CHK {
+			unix.Close(fd)
+			return -1, fmt.Errorf("rtnl: netlink socket option %d: %w", opt, err)
+		}
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("rtnl: bind rtnetlink socket: %w", err)
+	}
+	return fd, nil
+}
+
+// setBuffer asks for a receive buffer of n octets: beyond net.core.rmem_max
+// with CAP_NET_ADMIN, up to it without.
+func setBuffer(fd, n int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+	}
+}
+
+func (s *sock) close() error {
+	s.closed.Store(true)
+	return s.f.Close()
+}
+
+// buffer is the size of the receive buffer, as the kernel counts it.
+func (s *sock) buffer() (size int, err error) {
+	var failed error
+	err = s.raw.Control(func(fd uintptr) {
+		size, failed = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return 0, fmt.Errorf("rtnl: size of the receive buffer: %w", s.because(context.Background(), err))
+	}
+	return size, nil
+}
+
+// because gives the reason for the end of a wait the name that callers know:
+// os.ErrClosed after close (the poller's own error is not exported), the
+// context's error where its end expired the deadline.
+func (s *sock) because(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case s.closed.Load():
+		return os.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}
+
+// interrupt calls fn when ctx ends, until stop is called; then fn is not
+// running any more.
+func interrupt(ctx context.Context, fn func()) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	ran := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		fn()
+		close(ran)
+	})
+	return func() {
+		if !cancel() {
+			<-ran
+		}
+	}
+}
