@@ -1,0 +1,28 @@
+// Package ubus speaks OpenWrt's inter-process bus: its wire format (blob and
+// blobmsg), the client side, the broker that stands in for ubusd.
+//
+// What lives here: the codec (pure: blob.go, blobmsg.go, value.go, message.go,
+// json_in.go, json_out.go), Client, Broker, the access lists, and Bus, which
+// hides from a daemon whether it serves the bus itself or is a client of a
+// ubusd that runs already. What must not: any knowledge of what the objects
+// mean. The command line is in internal/ubuscmd.
+//
+// # For daemons
+//
+//	bus, err := ubus.Open(ctx, ubus.BusOptions{Path: ubus.DefaultSocket})
+//	err = bus.AddObject("network", methods, func(r *ubus.Request) {
+//		r.Reply(ubus.Table{{Name: "up", Value: true}})
+//		r.Done(ubus.StatusOK) // now, or later from any goroutine
+//	})
+//	bus.Notify("network.interface", "interface.update", data)
+//	bus.Event("network.interface", data)
+//	bus.Close()
+//
+// # Deliberate differences from ubusd
+//
+// A client that does not read is disconnected with a log line when its queue
+// is full (ubusd drops single messages in silence); a LOOKUP of everything
+// waits for its own reader instead. Objects and subscriptions per client are
+// limited. Removing every access list file revokes what they granted (ubusd
+// keeps the old lists while the directory is empty).
+package ubus
