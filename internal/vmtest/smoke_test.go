@@ -137,7 +137,7 @@ func TestNetem(t *testing.T) {
 		return strings.TrimSpace(string(command(t, "ip", "netns", "exec", n.name,
 			"cat", "/sys/class/net/v1/statistics/rx_packets")))
 	}
-	// Each arping-like packet is an ARP request for an address that nobody has.
+	// A datagram to an address that nobody has makes the kernel send ARP requests.
 	provoke := func(addr string) {
 		n.run("ip neigh flush dev v0.9")
 		_ = exec.Command("ip", "netns", "exec", n.name, "bash", "-c",

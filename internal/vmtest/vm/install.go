@@ -134,7 +134,7 @@ func install(c *config, cache string, extra []string) (*image, error) {
 		return img, err
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the cache folder: %w", err)
 	}
 	unlock, err := lock(c, filepath.Join(cache, "lock"))
 	if err != nil {

@@ -185,9 +185,12 @@ func testFlags(args []string, dir string) (collect []string, limit time.Duration
 	return collect, limit
 }
 
-// testFlag gives the value of the flag -test.name=value.
+// testFlag gives the value of the flag -test.name=value, with one dash or two.
 func testFlag(arg, name string) (string, bool) {
-	return strings.CutPrefix(strings.TrimPrefix(arg, "-"), "-test."+name+"=")
+	if strings.HasPrefix(arg, "--") {
+		arg = arg[1:]
+	}
+	return strings.CutPrefix(arg, "-test."+name+"=")
 }
 
 // consoleLog keeps the kernel's messages: the first and the last, bounded.
