@@ -158,8 +158,12 @@ func (p *parser) bridge(d *Device, s *section, b *bridgeDraft) {
 		p.warn(s, b.ifname, "option ports is there: not used", "")
 	}
 	if ports != nil {
-		for _, port := range fields(ports) {
-			p.port(d, s, ports, port)
+		seen := map[string]bool{}
+		for i, port := range fields(ports) {
+			if p.port(d, s, ports, i, port, seen[port]) {
+				d.Ports = append(d.Ports, port)
+			}
+			seen[port] = true
 		}
 	}
 	if !b.querierSet {
@@ -183,18 +187,19 @@ func (p *parser) bridge(d *Device, s *section, b *bridgeDraft) {
 	}
 }
 
-// port takes one name of a bridge's port list.
-func (p *parser) port(d *Device, s *section, o *option, port string) {
+// port checks one name of a bridge's port list.
+func (p *parser) port(d *Device, s *section, o *option, i int, port string, again bool) bool {
 	switch {
 	case !validName(port) || port[0] == '@':
-		p.invalidValue(s, o, port, "", "not the name of a link", allowName)
+		p.invalidValue(s, o, i, port, "", "not the name of a link", allowName)
 	case port == d.Name:
-		p.invalidValue(s, o, port, "", "a bridge cannot be a port of itself", "other devices")
-	case slices.Contains(d.Ports, port):
+		p.invalidValue(s, o, i, port, "", "a bridge cannot be a port of itself", "other devices")
+	case again:
 		p.warn(s, o, "port "+port+" stands there twice", "")
 	default:
-		d.Ports = append(d.Ports, port)
+		return true
 	}
+	return false
 }
 
 // spanningTree checks what only matters with the spanning tree on.
@@ -236,12 +241,12 @@ func bridgeAttrs(o *BridgeOptions) rtnl.Bridge {
 // qos takes the mappings of VLAN priorities.
 func (p *parser) qos(s *section, v *value, maxFrom, maxTo int64, allowed string) []string {
 	var out []string
-	for _, m := range v.l {
+	for i, m := range v.l {
 		from, to, ok := strings.Cut(m, ":")
 		f, okF := parseInt(from)
 		t, okT := parseInt(to)
 		if !ok || !okF || !okT || f < 0 || f > maxFrom || t < 0 || t > maxTo {
-			p.invalidValue(s, v.opt, m, "", "not a mapping of priorities", allowed)
+			p.invalidValue(s, v.opt, i, m, "", "not a mapping of priorities", allowed)
 			continue
 		}
 		out = append(out, m)

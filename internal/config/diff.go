@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"netbraid/internal/model"
 )
@@ -112,20 +113,18 @@ const modePassthru = 8
 
 // lost tells whether a mapping's "from" is in old but not in new.
 func lost(old, new []string) bool {
-	from := func(m string) string {
-		for i := range len(m) {
-			if m[i] == ':' {
-				return m[:i]
-			}
-		}
-		return m
+	if len(old) == 0 || slices.Equal(old, new) {
+		return false
 	}
-	for _, o := range old {
-		if !slices.ContainsFunc(new, func(n string) bool { return from(n) == from(o) }) {
-			return true
-		}
+	from := make(map[string]bool, len(new))
+	for _, m := range new {
+		f, _, _ := strings.Cut(m, ":")
+		from[f] = true
 	}
-	return false
+	return slices.ContainsFunc(old, func(m string) bool {
+		f, _, _ := strings.Cut(m, ":")
+		return !from[f]
+	})
 }
 
 func sameSettings(a, b *model.Settings) bool { return a.Equal(b) }

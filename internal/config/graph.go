@@ -52,18 +52,20 @@ func (p *parser) impliedBySections() {
 			p.parent(d, s)
 		}
 		d.Ports = slices.DeleteFunc(d.Ports, func(port string) bool {
-			return !p.implied(port, func(reason string) { p.invalidValue(s, portsOption(s), port, "", reason, allowVLANName) })
+			return !p.implied(port, func(reason string) { p.invalidPort(s, port, reason, allowVLANName) })
 		})
 	}
 }
 
-func portsOption(s *section) *option {
+// invalidPort notes an error about a port, at its place in the list.
+func (p *parser) invalidPort(s *section, port, reason, allowed string) {
 	for _, name := range []string{"ports", "ifname", "device"} {
 		if o := s.find(name); o != nil {
-			return o
+			i := slices.Index(o.Values[:min(len(o.Values), 1000)], port)
+			p.invalidValue(s, o, i, port, "", reason, allowed)
+			return
 		}
 	}
-	return nil
 }
 
 // parent checks the device below, and makes it if its name implies it.
@@ -174,14 +176,12 @@ func (p *parser) byLine() []*Device {
 // it has one, else at what implies it.
 func (p *parser) deviceError(d *Device, opt, reason, allowed string) Problem {
 	s := p.sectionOf(d)
-	o := s.find(opt)
-	if o == nil {
-		o = deviceOption(s)
+	for _, name := range []string{opt, "ports", "device", "ifname", "type"} {
+		if o := s.find(name); o != nil {
+			return p.invalid(s, o, "", reason, allowed)
+		}
 	}
-	if o == nil {
-		return p.wrong(s, reason, allowed)
-	}
-	return p.invalid(s, o, "", reason, allowed)
+	return p.wrong(s, reason, allowed)
 }
 
 // vethEnds checks the names of the far ends against all other names.
@@ -217,7 +217,7 @@ func (p *parser) sharedPorts() {
 				return false
 			}
 			s := p.sectionOf(d)
-			p.invalidValue(s, portsOption(s), port, "", p.contradicts(p.sectionOf(first))+": a port of that bridge", "each port in one bridge")
+			p.invalidPort(s, port, p.contradicts(p.sectionOf(first))+": a port of that bridge", "each port in one bridge")
 			return true
 		})
 	}
@@ -226,48 +226,63 @@ func (p *parser) sharedPorts() {
 // cycles finds devices that need themselves: each device below must be there
 // first. Devices in a cycle are left out.
 func (p *parser) cycles() {
-	const (
-		open = 1
-		done = 2
-	)
-	state := map[*Device]int{}
-	var stack, bad []*Device
-	var visit func(d *Device)
-	visit = func(d *Device) {
-		state[d] = open
-		stack = append(stack, d)
-		below := d.Ports
-		if d.Parent != "" {
-			below = append([]string{d.Parent}, below...)
-		}
-		for _, name := range below {
-			switch b := p.devs[name]; {
-			case b == nil:
-			case state[b] == 0:
-				visit(b)
-			case state[b] == open:
-				bad = append(bad, stack[slices.Index(stack, b):]...)
-			}
-		}
-		stack = stack[:len(stack)-1]
-		state[d] = done
-	}
-	for _, d := range p.byLine() {
-		if state[d] == 0 {
-			visit(d)
+	f := &cycleFinder{devs: p.devs, at: map[*Device]int{}, next: map[*Device]*Device{}}
+	devs := p.byLine()
+	for _, d := range devs {
+		if f.at[d] == 0 {
+			f.visit(d, 1)
 		}
 	}
-	told := map[*Device]bool{}
-	for k, d := range bad {
-		if told[d] {
+	why := map[*Device]Problem{} // before any is out, so that all can be named
+	for _, d := range devs {
+		next := f.next[d]
+		if next == nil {
 			continue
 		}
-		told[d] = true
-		next := bad[(k+1)%len(bad)]
 		opt := "ifname"
 		if d.Type == Bridge {
 			opt = "ports"
 		}
-		p.leaveOut(d.Name, p.deviceError(d, opt, "device "+d.Name+" is below itself: "+p.contradicts(p.sectionOf(next)), "devices that do not need each other"))
+		why[d] = p.deviceError(d, opt, "device "+d.Name+" is below itself: "+p.contradicts(p.sectionOf(next)), "devices that do not need each other")
 	}
+	for _, d := range devs {
+		if pr, ok := why[d]; ok {
+			p.leaveOut(d.Name, pr)
+		}
+	}
+}
+
+// cycleFinder walks the devices depth first.
+type cycleFinder struct {
+	devs map[string]*Device
+	at   map[*Device]int     // depth while on the path, -1 when done, 0 not seen
+	next map[*Device]*Device // of those in a cycle: the one below that leads round
+}
+
+// visit gives the least depth that is reached from the device.
+func (f *cycleFinder) visit(d *Device, depth int) int {
+	f.at[d] = depth
+	least := depth + 1
+	step := func(name string) {
+		b := f.devs[name]
+		if b == nil || f.at[b] < 0 {
+			return
+		}
+		low := f.at[b]
+		if low == 0 {
+			low = f.visit(b, depth+1)
+		}
+		if low < least {
+			least = low
+			f.next[d] = b
+		}
+	}
+	if d.Parent != "" {
+		step(d.Parent)
+	}
+	for _, port := range d.Ports {
+		step(port)
+	}
+	f.at[d] = -1
+	return least
 }

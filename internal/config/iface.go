@@ -169,7 +169,6 @@ func (p *parser) aliasSection(s *section, d *ifaceDraft) {
 // legacyBridge makes the bridge of an interface of type bridge.
 func (p *parser) legacyBridge(s *section, d *ifaceDraft, bridge *Device, b *bridgeDraft) {
 	d.Device = bridge.Name
-	bridge.Disabled = d.DisabledDevice
 	d.Settings, d.HasSettings = model.Settings{}, false
 	if b.ifname = d.ifname; b.ifname == nil {
 		b.ifname = d.device
@@ -191,6 +190,7 @@ func (p *parser) legacyBridge(s *section, d *ifaceDraft, bridge *Device, b *brid
 
 // aliases checks that every alias sits on an interface, and none on itself.
 func (p *parser) aliases() {
+	loop := p.aliasLoops()
 	for _, i := range p.cfg.Interfaces {
 		on, ok := strings.CutPrefix(i.Device, "@")
 		if !ok {
@@ -209,26 +209,34 @@ func (p *parser) aliases() {
 			p.warn(s, o, "interface "+on+" is disabled: this one stays down", "")
 		case p.ifaces[on] == nil:
 			p.invalid(s, o, "", "there is no interface "+on, "the name of an interface section")
-		case p.aliasLoop(i):
+		case loop[i]:
 			p.invalid(s, o, "", "an alias of itself: "+p.contradicts(p.ifaceSec[on]), "another interface")
 		}
 	}
 }
 
-// aliasLoop tells whether the interface is reached again from itself.
-func (p *parser) aliasLoop(start *Interface) bool {
-	i := start
-	for range p.cfg.Interfaces {
-		on, ok := strings.CutPrefix(i.Device, "@")
-		if !ok {
-			return false
+// aliasLoops finds the interfaces that are reached again from themselves.
+func (p *parser) aliasLoops() map[*Interface]bool {
+	loop := map[*Interface]bool{}
+	walk := map[*Interface]int{} // in which walk it was seen first
+	for n, start := range p.cfg.Interfaces {
+		i := start
+		for i != nil && walk[i] == 0 {
+			walk[i] = n + 1
+			i = p.below(i)
 		}
-		if i = p.ifaces[on]; i == nil {
-			return false
-		}
-		if i == start {
-			return true
+		for i != nil && walk[i] == n+1 && !loop[i] {
+			loop[i] = true
+			i = p.below(i)
 		}
 	}
-	return false
+	return loop
+}
+
+// below gives the interface that an alias sits on; nil when it is no alias.
+func (p *parser) below(i *Interface) *Interface {
+	if on, ok := strings.CutPrefix(i.Device, "@"); ok {
+		return p.ifaces[on]
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"netbraid/uci"
 )
@@ -34,58 +35,84 @@ func Load(dir string, opts Options) (*Config, []Problem, error) {
 	return cfg, problems, nil
 }
 
+// maxSyntax is the most syntax errors that are reported of one file.
+const maxSyntax = 100
+
 // parseBroken makes what can be made of a file with syntax errors. UCI puts
 // the options behind a bad line into the section before it, also when the bad
-// line was the head of a section: these options are nobody's.
+// line was the head of a section: these options are nobody's, and a section
+// that loses some is not to be trusted.
 func parseBroken(pkg *uci.Package, file string, opts Options, strict *uci.ParseError) (*Config, []Problem) {
 	secs := sectionsOf(pkg)
 	errs := pkg.Errors
-	if len(errs) == 0 {
-		errs = []*uci.ParseError{strict} // refused by a strict parse only
+	if !slices.ContainsFunc(errs, func(e *uci.ParseError) bool { return e.Start == strict.Start }) {
+		errs = append([]*uci.ParseError{strict}, errs...) // refused by a strict parse only
 	}
+	bad := make([]int, len(errs))
+	for i, e := range errs {
+		bad[i] = e.Start
+	}
+	slices.Sort(bad)
+	damaged := cut(secs, bad)
 	var problems []Problem
-	for _, e := range errs {
-		pr := Problem{Pos: Pos{File: file, Line: e.Start}, Severity: Error, Reason: "syntax: " + e.Reason, Code: "INVALID_OPTION"}
-		if s := cut(secs, e.Start); s != nil {
-			pr.Section = s.typ + " " + s.name
-			if s.typ == "interface" || s.typ == "alias" {
-				pr.Interface = s.name
-			}
+	for i, e := range errs {
+		if i == maxSyntax {
+			problems = append(problems, Problem{Pos: Pos{File: file, Line: e.Start}, Severity: Error, Code: "INVALID_OPTION",
+				Reason: fmt.Sprintf("syntax: %d more errors from here on", len(errs)-i)})
+			break
+		}
+		problems = append(problems, Problem{Pos: Pos{File: file, Line: e.Start}, Severity: Error, Reason: "syntax: " + e.Reason, Code: "INVALID_OPTION"})
+	}
+	for _, d := range damaged {
+		pr := Problem{Pos: Pos{File: file, Line: d.line}, Severity: Error, Section: d.sec.typ + " " + d.sec.name, Code: "INVALID_OPTION",
+			Reason: "the lines behind a syntax error are lost, and may have been of this section"}
+		if d.sec.typ == "interface" || d.sec.typ == "alias" {
+			pr.Interface = d.sec.name
 		}
 		problems = append(problems, pr)
 	}
 	return parse(secs, file, opts, problems)
 }
 
-// cut drops the options between a bad line and the next section. It gives the
-// section that lost some, nil when none did.
-func cut(secs []section, bad int) *section {
-	var in *section
-	next := int(^uint(0) >> 1)
+// damage is a section that lost options to a bad line.
+type damage struct {
+	sec  *section
+	line int
+}
+
+// cut drops the options between a bad line (of a sorted list) and the next
+// section. It gives the sections that lost some.
+func cut(secs []section, bad []int) []damage {
+	heads := make([]int, len(secs))
 	for i := range secs {
-		switch s := &secs[i]; {
-		case s.line <= bad:
-			if in == nil || s.line >= in.line {
-				in = s
+		heads[i] = secs[i].line
+	}
+	slices.Sort(heads)
+	// before gives the last of a sorted list that is not above line; 0 if none.
+	before := func(lines []int, line int) int {
+		i, _ := slices.BinarySearch(lines, line+1)
+		if i == 0 {
+			return 0
+		}
+		return lines[i-1]
+	}
+	var damaged []damage
+	for i := range secs {
+		s := &secs[i]
+		at := 0
+		s.opts = slices.DeleteFunc(s.opts, func(o option) bool {
+			b := before(bad, o.line)
+			if b == 0 || b < before(heads, o.line) {
+				return false
 			}
-		default:
-			next = min(next, s.line)
+			at = b
+			return true
+		})
+		if at != 0 {
+			damaged = append(damaged, damage{s, at})
 		}
 	}
-	if in == nil {
-		return nil
-	}
-	kept := in.opts[:0]
-	for _, o := range in.opts {
-		if o.line < bad || o.line > next {
-			kept = append(kept, o)
-		}
-	}
-	if len(kept) == len(in.opts) {
-		return nil
-	}
-	in.opts = kept
-	return in
+	return damaged
 }
 
 // sectionsOf takes over what the parser needs of a package.

@@ -23,9 +23,9 @@ type option struct {
 	lines []int // of the values of a list
 }
 
-// lineOf gives the line of a value.
-func (o *option) lineOf(val string) int {
-	if i := slices.Index(o.Values, val); i >= 0 && i < len(o.lines) {
+// lineOf gives the line of value i; of the option when i is no value of a list.
+func (o *option) lineOf(i int) int {
+	if i >= 0 && i < len(o.lines) {
 		return o.lines[i]
 	}
 	return o.line
@@ -112,7 +112,7 @@ func (p *parser) section(s *section) {
 		s.iface = s.name
 		p.interfaceSection(s)
 	case "route", "route6":
-	case "bridge-vlan", "rule", "rule6", "neighbor", "neighbor6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station":
+	case "bridge-vlan", "rule", "rule6", "neighbor", "neighbor6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station", "wifi-mld":
 		p.ignored(s, "sections of this type are not built yet, ignored")
 	default:
 		p.ignored(s, "unknown type of section, ignored")
@@ -147,12 +147,12 @@ func (p *parser) warn(s *section, o *option, reason, allowed string) {
 
 // invalid notes that an option is wrong, with all its values.
 func (p *parser) invalid(s *section, o *option, code, reason, allowed string) Problem {
-	return p.invalidValue(s, o, strings.Join(o.Values, " "), code, reason, allowed)
+	return p.invalidValue(s, o, -1, strings.Join(o.Values, " "), code, reason, allowed)
 }
 
-// invalidValue notes that one value of an option is wrong.
-func (p *parser) invalidValue(s *section, o *option, val, code, reason, allowed string) Problem {
-	pr := Problem{Pos: p.at(o.lineOf(val)), Severity: Error, Section: s.title, Interface: s.iface,
+// invalidValue notes that value i of an option is wrong.
+func (p *parser) invalidValue(s *section, o *option, i int, val, code, reason, allowed string) Problem {
+	pr := Problem{Pos: p.at(o.lineOf(i)), Severity: Error, Section: s.title, Interface: s.iface,
 		Option: o.Name, Value: val, Reason: reason, Allowed: allowed, Code: code}
 	switch code {
 	case "":
@@ -193,9 +193,16 @@ func (p *parser) attach() {
 	}
 }
 
+// maxNest is more devices on top of each other than the kernel allows
+// (MAX_NEST_DEV is 8).
+const maxNest = 16
+
 // why gives the problems of the device, or of one below it, that was left out.
 func (p *parser) why(name string) []Problem {
-	for range len(p.devs) + 1 {
+	if len(p.badDevs) == 0 {
+		return nil
+	}
+	for range maxNest {
 		if bad := p.badDevs[name]; bad != nil {
 			return bad
 		}

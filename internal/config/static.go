@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -57,19 +56,25 @@ func (p *parser) addresses(s *section, o *option, v6 bool, bits int) []netip.Pre
 		what, allow = "not an IPv6 address", allowAddr6
 	}
 	var out []netip.Prefix
-	for _, v := range fields(o) {
+	seen := map[netip.Prefix]bool{}
+	for i, v := range fields(o) {
 		pre, _, ok := parsePrefix(v, v6, bits)
+		key := pre
+		if v6 {
+			key = netip.PrefixFrom(pre.Addr(), 128) // the kernel's key
+		}
 		switch {
 		case !ok:
-			p.invalidValue(s, o, v, "INVALID_ADDRESS", what, allow)
+			p.invalidValue(s, o, i, v, "INVALID_ADDRESS", what, allow)
 		case pre.Addr().IsUnspecified():
 			// An old way to say "no address"; the kernel takes no notice.
 			p.warn(s, o, "no address, ignored", allow)
 		case !usable(pre.Addr()):
-			p.invalidValue(s, o, v, "INVALID_ADDRESS", "not an address that a link can have", allow)
-		case slices.ContainsFunc(out, func(q netip.Prefix) bool { return q == pre || v6 && q.Addr() == pre.Addr() }):
-			p.invalidValue(s, o, v, "INVALID_ADDRESS", p.contradicts(s)+": the address stands there twice", "each address once")
+			p.invalidValue(s, o, i, v, "INVALID_ADDRESS", "not an address that a link can have", allow)
+		case seen[key]:
+			p.invalidValue(s, o, i, v, "INVALID_ADDRESS", p.contradicts(s)+": the address stands there twice", "each address once")
 		default:
+			seen[key] = true
 			out = append(out, pre)
 		}
 	}
@@ -107,20 +112,21 @@ func (p *parser) prefixes(s *section, o *option, st *Static) {
 	if o == nil {
 		return
 	}
-	vals := fields(o)
-	for _, v := range vals {
+	seen := map[netip.Prefix]bool{}
+	for i, v := range fields(o) {
 		pre, ok := parsePrefix6(v)
 		switch {
 		case !ok:
-			p.invalidValue(s, o, v, "INVALID_PREFIX", "not a prefix", allowPrefix6)
-		case slices.ContainsFunc(st.Prefixes, func(q Prefix6) bool { return q.Prefix == pre.Prefix }):
-			p.invalidValue(s, o, v, "INVALID_PREFIX", p.contradicts(s)+": the prefix stands there twice", "each prefix once")
+			p.invalidValue(s, o, i, v, "INVALID_PREFIX", "not a prefix", allowPrefix6)
+		case seen[pre.Prefix]:
+			p.invalidValue(s, o, i, v, "INVALID_PREFIX", p.contradicts(s)+": the prefix stands there twice", "each prefix once")
 		default:
 			if host, _, _ := strings.Cut(v, "/"); host != pre.Prefix.Addr().String() {
 				if a, err := netip.ParseAddr(host); err == nil && a != pre.Prefix.Addr() {
 					p.warn(s, o, "host bits are set: taken as "+pre.Prefix.String(), "")
 				}
 			}
+			seen[pre.Prefix] = true
 			st.Prefixes = append(st.Prefixes, pre)
 		}
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -41,7 +42,7 @@ var interfaceOptions = newGroup("interface, alias", "A `config interface` sectio
 	spec{name: "defaultroute", kind: yesno, def: "1", meaning: "use default routes of the protocol", set: setIface(func(d *ifaceDraft, v value) { d.DefaultRoute = v.yes() })},
 	spec{name: "peerdns", kind: yesno, def: "1", meaning: "use DNS servers of the protocol", set: setIface(func(d *ifaceDraft, v value) { d.PeerDNS = v.yes() })},
 	spec{name: "dns", kind: list, allow: allowDNS, meaning: "DNS servers", set: func(t *target, v value) { t.p.dns(t, &v) }},
-	spec{name: "dns_search", kind: list, meaning: "DNS search domains", set: setIface(func(d *ifaceDraft, v value) { d.DNSSearch = v.l })},
+	spec{name: "dns_search", kind: list, allow: allowDomain, meaning: "DNS search domains", set: func(t *target, v value) { t.p.dnsSearch(t, &v) }},
 	spec{name: "dns_metric", kind: number, min: 0, max: maxUint32, def: "0", meaning: "order of DNS servers among interfaces", set: setIface(func(d *ifaceDraft, v value) { d.DNSMetric = uint32(v.n) })},
 	spec{name: "metric", kind: number, min: 0, max: maxUint32, def: "0", meaning: "metric of routes", set: setIface(func(d *ifaceDraft, v value) { d.Metric = uint32(v.n) })},
 	spec{name: "ip4table", kind: table, def: "main", meaning: "routing table of IPv4 routes", set: setIface(func(d *ifaceDraft, v value) { d.IP4Table = uint32(v.n) })},
@@ -140,12 +141,24 @@ func (p *parser) ulaPrefix(t *target, v *value) {
 
 // dns takes the addresses of option dns.
 func (p *parser) dns(t *target, v *value) {
-	for _, s := range v.l {
+	for i, s := range v.l {
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
-			p.invalidValue(t.sec, v.opt, s, "", "not the address of a DNS server", allowDNS)
+			p.invalidValue(t.sec, v.opt, i, s, "", "not the address of a DNS server", allowDNS)
 			continue
 		}
 		t.iface.DNS = append(t.iface.DNS, a)
+	}
+}
+
+// dnsSearch takes the domains of option dns_search. They end up in a file of
+// one a line, so that nothing may be in them that ends a word or a line.
+func (p *parser) dnsSearch(t *target, v *value) {
+	for i, s := range v.l {
+		if s == "" || len(s) > 253 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' || r == ';' }) {
+			p.invalidValue(t.sec, v.opt, i, s, "", "not a domain", allowDomain)
+			continue
+		}
+		t.iface.DNSSearch = append(t.iface.DNSSearch, s)
 	}
 }

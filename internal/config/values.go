@@ -28,6 +28,7 @@ const (
 	allowIngress = "from:to, VLAN priority 0..7 to packet priority"
 	allowEgress  = "from:to, packet priority to VLAN priority 0..7"
 	allowDNS     = "IPv4 and IPv6 addresses"
+	allowDomain  = "a domain name of at most 253 octets"
 	allowTable   = "0..4294967295, a name of rt_tables, main, default, local, prelocal"
 )
 
