@@ -3,6 +3,7 @@ package uci
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -150,6 +151,10 @@ func (b *docBuilder) endLine(l *lexer) {
 		b.d.appendBody(c)
 		return
 	}
+	var shared []*chunk // one for all: a line may have any number of commands
+	if len(b.line) > 1 {
+		shared = slices.Clone(b.line)
+	}
 	for i, c := range b.line {
 		start, end := l.base, l.next
 		if i > 0 {
@@ -160,9 +165,7 @@ func (b *docBuilder) endLine(l *lexer) {
 		}
 		c.raw = l.src[start:end]
 		c.shift(-start)
-		if len(b.line) > 1 {
-			c.shared = append([]*chunk(nil), b.line...)
-		}
+		c.shared = shared
 		if c.kind != 'c' {
 			b.d.appendBody(c)
 			continue

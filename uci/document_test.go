@@ -237,13 +237,13 @@ func TestDocumentText(t *testing.T) {
 func TestDocumentRefuses(t *testing.T) {
 	d := mustDocument(t, sample)
 	for name, err := range map[string]error{
-		"a taken name":        d.Rename("lan", "loopback"),
-		"a bad name":          d.Rename("lan", "a-b"),
-		"a bad option":        d.Set("lan", "a-b", "c"),
-		"a NUL byte":          d.Set("lan", "a", "\x00"),
-		"a missing section":   d.Set("wan", "a", "b"),
-		"a taken option":      d.RenameOption("loopback", "device", "proto"),
-		"a bad type":          func() error { _, err := d.Add("a b"); return err }(),
+		"a taken name":         d.Rename("lan", "loopback"),
+		"a bad name":           d.Rename("lan", "a-b"),
+		"a bad option":         d.Set("lan", "a-b", "c"),
+		"a NUL byte":           d.Set("lan", "a", "\x00"),
+		"a missing section":    d.Set("wan", "a", "b"),
+		"a taken option":       d.RenameOption("loopback", "device", "proto"),
+		"a bad type":           func() error { _, err := d.Add("a b"); return err }(),
 		"a malformed selector": d.AddList("@interface", "a", "b"),
 	} {
 		if !errors.Is(err, ErrInvalid) {

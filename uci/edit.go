@@ -143,7 +143,13 @@ func (p *Package) Delete(section string) error {
 		return err
 	}
 	p.Sections = slices.DeleteFunc(p.Sections, func(t *Section) bool { return t == s })
-	p.reindex()
+	if p.byName != nil {
+		delete(p.byName, s.Name)
+		// Names may come twice: after a rename, or when one is like a computed name.
+		if i := slices.IndexFunc(p.Sections, func(t *Section) bool { return t.Name == s.Name }); i >= 0 {
+			p.byName[s.Name] = p.Sections[i]
+		}
+	}
 	return nil
 }
 

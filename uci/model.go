@@ -99,6 +99,9 @@ func (s *Section) find(name string) int {
 }
 
 func (s *Section) add(o Option) {
+	if s.Options == nil {
+		s.Options = make([]Option, 0, 6)
+	}
 	s.Options = append(s.Options, o)
 	switch n := len(s.Options); {
 	case s.index != nil:

@@ -261,7 +261,7 @@ func (p *parser) applyConfig(typ, name string) error {
 			return nil
 		}
 	}
-	p.sec = &Section{Type: typ, Name: name, Anonymous: name == "", Line: p.startLine, Options: make([]Option, 0, 6)}
+	p.sec = &Section{Type: typ, Name: name, Anonymous: name == "", Line: p.startLine}
 	p.pkg.add(p.sec)
 	return nil
 }

@@ -2,6 +2,7 @@ package uci
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -129,7 +130,7 @@ func Resolve(p *Package, t Tuple) (*Section, *Option, error) {
 func Get(w io.Writer, p *Package, t Tuple, f Format) error {
 	s, o, err := Resolve(p, t)
 	switch {
-	case t.HasValue && Message(err) != ErrInvalid.Error():
+	case t.HasValue && !errors.Is(err, ErrInvalid):
 		return fail("get", t.String(), ErrSilent)
 	case err != nil:
 		return err
