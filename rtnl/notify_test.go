@@ -220,3 +220,43 @@ func TestSubscribeUnknownGroup(t *testing.T) {
 		t.Errorf("group 2^20: %v", err)
 	}
 }
+
+// TestForeignSender: another process can write to our port; what it says is
+// not the kernel's word.
+func TestForeignSender(t *testing.T) {
+	w := newWorld(t)
+	w.loopbackUp()
+	n := w.subscribe(1<<20, unix.RTNLGRP_IPV4_ROUTE)
+	var port uint32
+	if err := n.raw.Control(func(fd uintptr) {
+		if sa, err := unix.Getsockname(int(fd)); err == nil {
+			port = sa.(*unix.SockaddrNetlink).Pid
+		}
+	}); err != nil || port == 0 {
+		t.Fatalf("port %d, %v", port, err)
+	}
+	liar, err := openSock(w.ns.FD(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer liar.close()
+	var sent error
+	if err := liar.raw.Control(func(fd uintptr) {
+		sent = unix.Sendto(int(fd), manyRoutes(1, unix.RTM_NEWROUTE)[0], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: port})
+	}); err != nil || sent != nil {
+		t.Fatal(err, sent)
+	}
+	if err := n.Drain(func([]byte) { t.Error("Drain believed it") }); err != nil {
+		t.Error(err)
+	}
+	if err := liar.raw.Control(func(fd uintptr) {
+		sent = unix.Sendto(int(fd), manyRoutes(1, unix.RTM_NEWROUTE)[0], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: port})
+	}); err != nil || sent != nil {
+		t.Fatal(err, sent)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if b, err := n.Receive(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Receive believed it: %d octets, %v", len(b), err)
+	}
+}
