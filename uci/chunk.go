@@ -109,8 +109,9 @@ func (d *Document) close(c *chunk) {
 		return
 	}
 	d.touch(c)
-	if c.remake {
-		d.render(c, true)
+	open := !strings.HasSuffix(c.raw, "\n")
+	if c.remake || open && c.isCommand() && strings.HasSuffix(strings.TrimRight(c.raw, " \t"), ";") {
+		d.render(c, true) // a ';' may stand before the end of the file, not before a newline
 	}
 	if !strings.HasSuffix(c.raw, "\n") {
 		c.raw += d.eol

@@ -10,8 +10,8 @@ import (
 var (
 	ErrNotFound = errors.New("Entry not found")  //lint:ignore ST1005 the uci command's text
 	ErrInvalid  = errors.New("Invalid argument") //lint:ignore ST1005 the uci command's text
-	ErrParse    = errors.New("Parse error")      //lint:ignore ST1005 the uci command's text
-	ErrIO       = errors.New("I/O error")        //lint:ignore ST1005 the uci command's text
+	ErrParse    = errors.New("Parse error")
+	ErrIO       = errors.New("I/O error")
 
 	// ErrTooLarge is a file above Options.MaxSize.
 	ErrTooLarge = errors.New("file too large")
