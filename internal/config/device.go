@@ -69,12 +69,15 @@ func (p *parser) keep(d *Device) {
 }
 
 // leaveOut takes a device out of the configuration, or never lets it in.
+// Config.Devices follows with sweep.
 func (p *parser) leaveOut(name string, why Problem) {
 	p.badDevs[name] = append(p.badDevs[name], why)
-	if d := p.devs[name]; d != nil {
-		delete(p.devs, name)
-		p.cfg.Devices = slices.DeleteFunc(p.cfg.Devices, func(o *Device) bool { return o == d })
-	}
+	delete(p.devs, name)
+}
+
+// sweep takes what was left out from Config.Devices.
+func (p *parser) sweep() {
+	p.cfg.Devices = slices.DeleteFunc(p.cfg.Devices, func(d *Device) bool { return p.devs[d.Name] != d })
 }
 
 // deviceType reads option type. A simple device with a name like eth0.5 is

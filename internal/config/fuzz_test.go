@@ -125,6 +125,7 @@ func TestHugeInput(t *testing.T) {
 		"ports":      repeat("config device\n option name b\n option type bridge\n", " list ports e%i\n"),
 		"chain":      repeat("", "config device\n option name d%i\n option type macvlan\n option ifname d1%i\n"),
 		"aliases":    repeat("config interface i\n", "config interface i%i\n option device @i1%i\n"),
+		"duplicates": repeat("", "config interface a%i\n option device e%i.5\nconfig interface b%i\n option device e%i.05\n"),
 		"mappings":   repeat("config device\n option name v\n option type 8021q\n option ifname e\n option vid 1\n", " list egress_qos_mapping %i:1\n"),
 		"options":    repeat("config interface a\n", " option o%i 1\n"),
 		"routes":     repeat("config interface a\n", "config route\n option interface a\n option target 10.0.0.0/8\n option metric %i\n"),

@@ -16,10 +16,12 @@ func (p *parser) graph() {
 			p.implied(i.Device, func(reason string) { p.invalid(s, deviceOption(s), "", reason, allowVLANName) })
 		}
 	}
+	p.findUsers()
 	p.duplicateVLANs()
 	p.vethEnds()
 	p.sharedPorts()
 	p.cycles()
+	p.sweep()
 }
 
 const allowVLANName = "PARENT.VID, VID 0..4094, at most 15 octets"
@@ -113,21 +115,39 @@ func (p *parser) implied(name string, bad func(reason string)) bool {
 	return true
 }
 
-// sectionOf names a device for a message: by its section, or by the first
-// interface that implies it.
+// findUsers notes for each device that has no section which section implies
+// it: that of the first interface, else of the first device.
+func (p *parser) findUsers() {
+	p.users = map[string]*section{}
+	use := func(name string, s *section) {
+		for n := 0; n < maxName && name != ""; n++ { // eth0.5.6 implies eth0.5
+			if p.users[name] == nil {
+				p.users[name] = s
+			}
+			name = name[:max(0, strings.LastIndexByte(name, '.'))]
+		}
+	}
+	for _, i := range p.cfg.Interfaces {
+		use(i.Device, p.ifaceSec[i.Name])
+	}
+	for _, d := range p.cfg.Devices {
+		if s := p.devSec[d.Name]; s != nil {
+			use(d.Parent, s)
+			for _, port := range d.Ports {
+				use(port, s)
+			}
+		}
+	}
+}
+
+// sectionOf names a device for a message: by its section, or by the one that
+// implies it.
 func (p *parser) sectionOf(d *Device) *section {
 	if s := p.devSec[d.Name]; s != nil {
 		return s
 	}
-	for _, i := range p.cfg.Interfaces {
-		if i.Device == d.Name || strings.HasPrefix(i.Device, d.Name+".") {
-			return p.ifaceSec[i.Name]
-		}
-	}
-	for _, b := range p.cfg.Devices {
-		if b.Parent == d.Name && p.devSec[b.Name] != nil || slices.Contains(b.Ports, d.Name) {
-			return p.devSec[b.Name]
-		}
+	if s := p.users[d.Name]; s != nil {
+		return s
 	}
 	return &section{title: "device " + d.Name}
 }
@@ -161,6 +181,7 @@ func (p *parser) duplicateVLANs() {
 // byLine gives the devices in the order of the file, implied ones last, so that
 // the later one of two is at fault.
 func (p *parser) byLine() []*Device {
+	p.sweep()
 	out := slices.Clone(p.cfg.Devices)
 	slices.SortStableFunc(out, func(a, b *Device) int {
 		la, lb := a.Pos.Line, b.Pos.Line

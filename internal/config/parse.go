@@ -61,8 +61,9 @@ type parser struct {
 	devSec   map[string]*section  // every device that a section names
 	ifaces   map[string]*Interface
 	ifaceSec map[string]*section
-	disabled map[string]bool // interfaces that a section switches off
-	later    map[string]bool // section types that were warned about
+	disabled map[string]bool     // interfaces that a section switches off
+	users    map[string]*section // of devices without a section: who implies them
+	later    map[string]bool     // section types that were warned about
 }
 
 // Parse makes a Config of a package. The Config is there even when there are
