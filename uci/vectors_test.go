@@ -327,7 +327,7 @@ func TestEditVectors(t *testing.T) {
 			t.Errorf("%s: a refused edit changed the document:\n%s", v.Name, d.Bytes())
 		}
 	}
-	if want := 31; ran < want {
+	if want := 38; ran < want {
 		t.Errorf("%d vectors ran, want at least %d", ran, want)
 	}
 }
