@@ -14,13 +14,22 @@ func appendIfInfo(b []byte, family uint8, typ uint16, index, flags, change uint3
 // AppendLink appends a whole request of type RTM_NEWLINK, RTM_SETLINK or
 // RTM_DELLINK with the attributes that r.Set names.
 //
-// What the kernel makes of it: attributes of a kind (Bridge, VLAN, MACVLAN,
-// VRFTable) and of a bridge port are taken from RTM_NEWLINK only, RTM_SETLINK
-// ignores them. They need the kind; if r.Kind is empty it follows from r.Set.
-// Port attributes in the message that makes the link a port come too early.
-// Data and Peer are sent when NLM_F_CREATE is set. Priority mappings of a VLAN
-// are added to those that there are; one to 0 removes. RTM_DELLINK carries the
-// name or the group, nothing else.
+// What the kernel makes of it (6.18; TestKernelTraps):
+//   - Attributes of a kind (Bridge, VLAN, MACVLAN, VRFTable) and of a bridge
+//     port work in RTM_NEWLINK. RTM_SETLINK acknowledges them and does nothing
+//     (but port attributes of Family AF_BRIDGE, which then travel in
+//     IFLA_PROTINFO, work).
+//   - Port attributes need a port: together with the LinkMaster that makes the
+//     link one they are refused (EOPNOTSUPP), at creation silently ignored.
+//   - LinkAddrGenMode at creation is refused (EAFNOSUPPORT). Name, ifindex,
+//     MTU, address, master, flags at creation are fine, except that the MTU of
+//     a new bridge gives way to that of its first port; set it again.
+//   - Priority mappings of a VLAN are added to those that there are; a mapping
+//     to 0 removes one.
+//
+// Attributes of a kind need the kind: if r.Kind is empty it follows from r.Set
+// (macvlan, not macvtap). Data and Peer are sent only with NLM_F_CREATE. An
+// RTM_DELLINK carries the ifindex, the name or the group, nothing else.
 func AppendLink(b []byte, typ, flags uint16, seq uint32, r *LinkRequest) []byte {
 	start := len(b)
 	b = openMessage(b, typ, flags, seq)

@@ -328,7 +328,7 @@ type Route struct {
 // Hop is one next hop of a multipath route.
 type Hop struct {
 	Oif     uint32
-	Weight  uint8 // rtnh_hops: weight - 1
+	Weight  uint8 // rtnh_hops: the weight less 1
 	Flags   uint8 // RTNH_F_*
 	Gateway netip.Addr
 	Encap   string
