@@ -11,11 +11,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"netbraid/internal/vmtest"
 )
 
 // runner builds the runner, or skips: these tests boot a machine each.
 func runner(t *testing.T) string {
 	t.Helper()
+	if vmtest.InVM() {
+		t.Skip("runs on the host: a machine inside the machine would take minutes")
+	}
 	if os.Getenv("NETBRAID_VMTEST") == "" {
 		t.Skip("boots the test kernel: run make vmtest (it sets NETBRAID_VMTEST=1)")
 	}
