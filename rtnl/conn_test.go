@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -148,13 +149,16 @@ func TestDumpRefused(t *testing.T) {
 	}
 }
 
-// TestDumpInterrupted changes links while they are dumped, until the kernel
-// says so.
+// TestDumpInterrupted makes a link at every datagram of a dump of links, which
+// the kernel has to tell.
 func TestDumpInterrupted(t *testing.T) {
 	w := newWorld(t)
+	bridge := func(index uint32) []byte {
+		return newLink(LinkRequest{Link: Link{Index: index, Kind: kindBridge, Name: fmt.Sprintf("br%d", index)}, Set: LinkName})
+	}
 	var msgs [][]byte
-	for i := range 120 {
-		msgs = append(msgs, newLink(LinkRequest{Link: Link{Index: uint32(1000 + i), Kind: kindBridge, Name: "b" + string(rune('0'+i/10%10)) + string(rune('a'+i%10)) + string(rune('A'+i/100))}, Set: LinkName}))
+	for i := range uint32(120) {
+		msgs = append(msgs, bridge(1000+i))
 	}
 	w.do(msgs...)
 	second, err := DialNS(w.ns.FD())
@@ -162,18 +166,16 @@ func TestDumpInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	next, interrupted := uint32(5000), false
-	res, err := w.conn.Dump(context.Background(), AppendDumpRequest(nil, KindLink, 0, Filter{}), func([]byte) error {
+	ctx, request := context.Background(), AppendDumpRequest(nil, KindLink, 0, Filter{})
+	next := uint32(5000)
+	res, err := w.conn.Dump(ctx, request, func([]byte) error {
 		next++
-		return second.Execute(context.Background(), [][]byte{
-			newLink(LinkRequest{Link: Link{Index: next, Kind: kindBridge, Name: "x" + time.Duration(next).String()}, Set: LinkName}),
-		})[0]
+		return second.Execute(ctx, [][]byte{bridge(next)})[0]
 	})
-	interrupted = res.Interrupted
-	if err != nil || !res.Complete || !interrupted {
+	if err != nil || !res.Complete || !res.Interrupted {
 		t.Errorf("%+v, %v; want a dump that is complete and interrupted", res, err)
 	}
-	if res, err := w.conn.Dump(context.Background(), AppendDumpRequest(nil, KindLink, 0, Filter{}), func([]byte) error { return nil }); err != nil || res.Interrupted || !res.Complete {
+	if res, err := w.conn.Dump(ctx, request, func([]byte) error { return nil }); err != nil || res.Interrupted || !res.Complete {
 		t.Errorf("an undisturbed dump: %+v, %v", res, err)
 	}
 }
@@ -244,4 +246,65 @@ func TestConnShared(t *testing.T) {
 	if n := len(dumpAll(w, KindRoute, Filter{Family: unix.AF_INET, Protocol: 77}, DecodeRoute)); n != 400 {
 		t.Errorf("%d routes, want 400", n)
 	}
+}
+
+// BenchmarkKernel measures the real kernel and us: one iteration is one route.
+func BenchmarkKernel(b *testing.B) {
+	ns, err := NewNS()
+	if err != nil {
+		b.Skip(err)
+	}
+	defer ns.Close()
+	c, err := DialNS(ns.FD())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	if err := c.Execute(ctx, [][]byte{setLink(LinkRequest{Link: Link{Index: 1, Flags: unix.IFF_UP}, Set: LinkUp})})[0]; err != nil {
+		b.Fatal(err)
+	}
+	const count = 50000
+	execute := func(b *testing.B, typ uint16) {
+		for _, err := range c.Execute(ctx, manyRoutes(count, typ)) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("Execute", func(b *testing.B) {
+		for b.Loop() {
+			execute(b, unix.RTM_NEWROUTE)
+			execute(b, unix.RTM_DELROUTE)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/count/2, "ns/request")
+	})
+	b.Run("Dump", func(b *testing.B) {
+		execute(b, unix.RTM_NEWROUTE)
+		b.ReportAllocs()
+		seen := 0
+		for b.Loop() {
+			var r Route
+			res, err := c.Dump(ctx, AppendDumpRequest(nil, KindRoute, 0, Filter{Family: unix.AF_INET, Protocol: 77}), func(d []byte) error {
+				for len(d) > 0 {
+					h, body, rest, err := NextMessage(d)
+					if err != nil {
+						return err
+					}
+					if d = rest; h.Type == unix.RTM_NEWROUTE {
+						if err := DecodeRoute(body, &r); err != nil {
+							return err
+						}
+						seen++
+					}
+				}
+				return nil
+			})
+			if err != nil || !res.Complete {
+				b.Fatal(res, err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(seen), "ns/route")
+		execute(b, unix.RTM_DELROUTE)
+	})
 }

@@ -185,7 +185,11 @@ type Filter struct {
 	Index uint32
 }
 
-// AppendDumpRequest appends the request that dumps a table of kind.
+// AppendDumpRequest appends the request that dumps a table of kind. Without a
+// family, rules and routes of multicast routing (families 128 and 129) come
+// too; entries of bridges are neighbours of family AF_BRIDGE and come only when
+// asked for. A table that does not exist is an error, ENOENT. An unknown kind
+// panics.
 func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 	const flags = unix.NLM_F_REQUEST | unix.NLM_F_DUMP
 	start := len(b)

@@ -99,7 +99,8 @@ func (r *Route) decodeExpires(c *cursor) {
 
 // AppendRoute appends a whole message of type typ (RTM_NEWROUTE, RTM_DELROUTE)
 // about r. A request (NLM_F_REQUEST) leaves out the flags that only the kernel
-// sets. The kernel refuses a request that has both NHID and a Gateway, an Oif
+// sets. Of Protocol 0 the kernel makes RTPROT_BOOT for IPv6, of Priority 0
+// 1024. The kernel refuses a request that has both NHID and a Gateway, an Oif
 // or a Multipath, all of which its own dumps show together.
 func AppendRoute(b []byte, typ, flags uint16, seq uint32, r *Route) []byte {
 	request := flags&unix.NLM_F_REQUEST != 0
