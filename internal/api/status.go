@@ -230,6 +230,10 @@ func Errors(c *core.Core, m *iface.Machine) ubus.Array {
 	for _, e := range m.Errors() {
 		add(e)
 	}
+	_, others := m.ConfigErrors()
+	for _, e := range others {
+		add(e)
+	}
 	if m.Autostart && !m.Available() {
 		add(iface.Error{Subsystem: "interface", Code: "NO_DEVICE", Message: c.WhyAbsent(m)})
 	}

@@ -5,6 +5,7 @@ import (
 
 	"netbraid/internal/config"
 	"netbraid/internal/iface"
+	"netbraid/internal/model"
 	"netbraid/internal/plan"
 )
 
@@ -36,6 +37,7 @@ func (c *Core) configure(next *config.Config) {
 			}
 		}
 	}
+	c.graph.Takeover = next.Globals.Takeover
 	c.graph.Configure(next.Devices)
 	c.order = c.order[:0]
 	for _, ic := range next.Interfaces {
@@ -129,15 +131,18 @@ func (c *Core) configureInterface(ic *config.Interface, changes config.Changes) 
 	}
 }
 
-// overlay refreshes the device options of an interface section.
+// overlay tells the device of an interface what the interface section asks of
+// it.
 func (c *Core) overlay(m *iface.Machine) {
-	if dev := m.Device(); dev != "" {
-		if m.Config.HasSettings {
-			c.graph.Overlay(dev, m.User(), &m.Config.Settings, m.Config.IPv6Set)
-		} else {
-			c.graph.Overlay(dev, m.User(), nil, false)
-		}
+	dev := m.Device()
+	if dev == "" {
+		return
 	}
+	var s *model.Settings
+	if m.Config.HasSettings {
+		s = &m.Config.Settings
+	}
+	c.graph.Overlay(dev, m.User(), s, m.Config.IPv6Set, m.Config.Takeover)
 }
 
 func (c *Core) dropInterface(n string) {
@@ -147,6 +152,13 @@ func (c *Core) dropInterface(n string) {
 	if dev := m.Device(); dev != "" {
 		c.graph.Unuse(dev, m.User())
 		c.link(dev, n, false)
+	}
+	if l3 := c.l3[n]; l3 != "" {
+		c.graph.Unuse(l3, m.User()+" (layer 3)")
+		delete(c.l3, n)
+	}
+	for _, users := range c.onDevice {
+		delete(users, n)
 	}
 	delete(c.ifaces, n)
 	delete(c.check, n)

@@ -50,6 +50,7 @@ type Core struct {
 	order   []string
 	routes  map[string][]*config.Route // by interface
 	down    map[string]bool
+	l3      map[string]string // interface → layer 3 device that is not its main device
 
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
@@ -59,6 +60,7 @@ type Core struct {
 	live         bool // links have been read once
 	configuredAt time.Time
 	settled      bool
+	inherited    bool // an earlier process left something that is ours
 	sweepAt      time.Time
 	sweepPart    int
 	actions      []Action
@@ -77,13 +79,14 @@ func New(o Options) *Core {
 	}
 	c := &Core{
 		protos: o.Protos, rng: rand.New(rand.NewPCG(o.Seed, 2)),
-		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{},
+		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{},
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
 		check: map[string]bool{},
 	}
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
+	c.inherited = len(o.Owned.Links)+len(o.Owned.Addrs)+len(o.Owned.Routes)+len(o.Owned.Rules) > 0
 	c.mirror = mirror.New(0, o.Mirror, (*sink)(c))
 	c.graph = device.NewGraph(c.mirror)
 	c.planner = plan.New(0, c.mirror, o.Owned, o.Seed)

@@ -78,10 +78,11 @@ func (c *Core) checkInterface(n string) {
 	if m == nil {
 		return
 	}
-	if dev, alias := c.resolve(m); dev != m.Device() {
+	if dev, alias := c.resolve(m); dev != m.Device() && !c.waitsFor(m, dev) {
 		c.setDevice(m, dev, alias)
 	}
 	m.Check(c.now)
+	c.claimL3(m)
 	c.notices(m)
 	for a := range c.aliases[n] {
 		am := c.ifaces[a]
@@ -126,6 +127,40 @@ func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
 	return "", true
 }
 
+// waitsFor tells whether an alias stays on its old device, which is up, until
+// the new one is up as well: it follows without a gap.
+func (c *Core) waitsFor(m *iface.Machine, dev string) bool {
+	if dev == "" || m.Device() == "" || !c.graph.State(m.Device()).Up || c.graph.State(dev).Up {
+		return false
+	}
+	c.link(dev, m.Config.Name, true) // its Up wakes us
+	return true
+}
+
+// claimL3 holds a claim on the layer 3 device of an interface while that is
+// another than its main device.
+func (c *Core) claimL3(m *iface.Machine) {
+	n, user := m.Config.Name, m.User()+" (layer 3)"
+	l3 := m.L3Device()
+	if l3 == m.Device() {
+		l3 = ""
+	}
+	if old := c.l3[n]; old != l3 {
+		if old != "" {
+			c.graph.Unuse(old, user)
+		}
+		delete(c.l3, n)
+		if l3 != "" {
+			c.l3[n] = l3
+			c.graph.Use(l3, user)
+			c.link(l3, n, true)
+		}
+	}
+	if l3 != "" {
+		c.graph.Claim(l3, user)
+	}
+}
+
 // setDevice moves an interface to another device; an alias that is up follows
 // without going down.
 func (c *Core) setDevice(m *iface.Machine, dev string, follow bool) {
@@ -134,11 +169,9 @@ func (c *Core) setDevice(m *iface.Machine, dev string, follow bool) {
 	if dev != "" {
 		c.graph.Use(dev, m.User())
 		c.link(dev, n, true)
-		if m.Config.HasSettings {
-			c.graph.Overlay(dev, m.User(), &m.Config.Settings, m.Config.IPv6Set)
-		}
 	}
 	m.SetDevice(c.now, dev, follow)
+	c.overlay(m)
 	if old != "" {
 		c.graph.Unuse(old, m.User())
 		c.link(old, n, false)
@@ -235,7 +268,7 @@ func (c *Core) settle() bool {
 	for _, n := range c.order {
 		m := c.ifaces[n]
 		if !m.Settling() {
-			waiting = waiting || m.State() == iface.SettingUp
+			waiting = waiting || c.inherited && m.State() == iface.SettingUp
 			continue
 		}
 		if !c.planner.Settled(m.User()) {

@@ -58,8 +58,9 @@ type Device struct {
 
 // overlay is what an interface section asks of its device.
 type overlay struct {
-	settings model.Settings
+	settings *model.Settings
 	ipv6Set  bool
+	takeover bool
 }
 
 // Graph holds all devices of one namespace.
@@ -71,6 +72,9 @@ type Graph struct {
 	changed map[string]bool // devices whose want may have changed
 	work    []string
 	busy    bool
+
+	// Takeover claims for us what is on every device (globals).
+	Takeover bool
 }
 
 // configUser is who uses a device only because a section names it.
@@ -135,17 +139,17 @@ func below(c *config.Device) []string {
 	return nil
 }
 
-// Overlay sets the device options that an interface section has for its
-// device; nil takes them off.
-func (g *Graph) Overlay(device, user string, s *model.Settings, ipv6Set bool) {
+// Overlay sets what an interface section asks of its device: device options
+// (nil for none), and whether what others left on it is taken over.
+func (g *Graph) Overlay(device, user string, s *model.Settings, ipv6Set, takeover bool) {
 	d := g.devs[device]
 	if d == nil {
 		return
 	}
-	if s == nil {
+	if s == nil && !takeover {
 		delete(d.overlay, user)
 	} else {
-		d.overlay[user] = overlay{*s, ipv6Set}
+		d.overlay[user] = overlay{s, ipv6Set, takeover}
 	}
 	g.changed[device] = true
 }

@@ -22,18 +22,21 @@ func (g *Graph) Want(name string) *plan.LinkWant {
 	if d == nil || d.claims == 0 || !d.present {
 		return nil
 	}
-	w := &plan.LinkWant{Name: name, Owner: "device " + name, Depth: g.depth(name, 0)}
+	w := &plan.LinkWant{Name: name, Owner: "device " + name, Depth: g.depth(name, 0), Takeover: g.Takeover}
 	sysctl := map[string]string{}
 	master := g.master(name)
 	ipv6Said := d.cfg != nil && d.cfg.IPv6Set
 	if d.cfg != nil {
-		w.Takeover = d.cfg.Takeover
+		w.Takeover = w.Takeover || d.cfg.Takeover
 		g.wantType(w, d.cfg)
 		merge(w, sysctl, &d.cfg.Settings)
 	}
 	for _, u := range slices.Sorted(maps.Keys(d.overlay)) {
 		o := d.overlay[u]
-		merge(w, sysctl, &o.settings)
+		w.Takeover = w.Takeover || o.takeover
+		if o.settings != nil {
+			merge(w, sysctl, o.settings)
+		}
 		ipv6Said = ipv6Said || o.ipv6Set
 	}
 	w.Set |= rtnl.LinkUp

@@ -3,6 +3,7 @@ package iface
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"netbraid/internal/config"
@@ -271,16 +272,32 @@ func (m *Machine) linkGood(now time.Time, link bool) bool {
 }
 
 func (m *Machine) begin(now time.Time, _ *proto.Output) {
-	if len(m.Config.Errors) > 0 {
+	if own, _ := m.ConfigErrors(); len(own) > 0 {
 		// The section is wrong: nothing will change before it does.
-		for _, p := range m.Config.Errors {
-			m.addError(Error{"proto", p.Code, p.Data, p.String()})
+		for _, e := range own {
+			m.addError(e)
 		}
 		return
 	}
 	m.state = SettingUp
 	m.settling = false
 	m.tell(now, proto.Input{Kind: proto.Setup})
+}
+
+// ConfigErrors lists what is wrong with the section of the interface, which
+// keeps it down, and what is wrong with other sections that are about it (its
+// routes, its device), which is only shown.
+func (m *Machine) ConfigErrors() (own, others []Error) {
+	for _, p := range m.Config.Errors {
+		e := Error{"proto", p.Code, p.Data, p.String()}
+		if strings.HasPrefix(p.Section, "route") || strings.HasPrefix(p.Section, "device") {
+			e.Subsystem = "config"
+			others = append(others, e)
+		} else {
+			own = append(own, e)
+		}
+	}
+	return own, others
 }
 
 // tell calls the handler and takes its outputs.

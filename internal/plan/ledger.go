@@ -34,8 +34,7 @@ type entry struct {
 	failure  Failure
 	until    time.Time
 	attempts int
-	wrote    bool // the last write succeeded; its effect is looked for next
-	fought   bool
+	wrote    *Op // the last write succeeded; its effect is looked for next
 }
 
 type drift struct {
@@ -54,12 +53,17 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 		return false
 	}
 	e := l.entries[op.Key]
-	if e != nil && e.wrote {
-		// The write succeeded, its announcements have been seen, and still
-		// there is a difference: the kernel has not kept what we wrote.
-		e.wrote = false
-		l.back(now, op, e, Failure{Owner: op.Owner, Code: "NOT_KEPT", Object: op.String(),
-			Message: "the kernel accepted this and kept another value; it is not written again unchanged soon"}, jitter())
+	if e != nil && e.wrote != nil {
+		last := e.wrote
+		e.wrote = nil
+		if last.same(op) {
+			// The write succeeded, its announcements have been seen, and still
+			// the same is to be written: the kernel has not kept it.
+			l.back(now, op, e, Failure{Owner: op.Owner, Code: "NOT_KEPT", Object: op.String(),
+				Message: "the kernel accepted this and kept another value; it is not written again unchanged soon"}, jitter())
+		} else {
+			*e = entry{}
+		}
 	}
 	if e != nil && now.Before(e.until) {
 		return false
@@ -96,7 +100,7 @@ func (l *ledger) repair(now time.Time, op *Op, jitter func() float64) bool {
 		return true
 	}
 	delete(l.placed, op.Key) // when the delay is over the write goes out
-	l.entries[op.Key] = &entry{until: now.Add(delay), fought: true, attempts: d.n, failure: Failure{
+	l.entries[op.Key] = &entry{until: now.Add(delay), attempts: d.n, failure: Failure{
 		Owner: op.Owner, Code: "FOUGHT", Object: op.String(), Attempts: d.n,
 		Message: fmt.Sprintf("somebody else keeps changing this; repaired %d times, next in %s", d.n-1, delay)}}
 	return false
@@ -127,18 +131,12 @@ func (l *ledger) wrote(op *Op) {
 		e = &entry{}
 		l.entries[op.Key] = e
 	}
-	e.wrote = true
+	e.wrote = op
 }
 
 // inPlace notes that a key needs nothing.
 func (l *ledger) inPlace(k any, wanted bool) {
-	e := l.entries[k]
-	if e != nil {
-		if e.fought && len(l.drift) > 0 {
-			// keep the history in drift; the failure itself is over
-		}
-		delete(l.entries, k)
-	}
+	delete(l.entries, k)
 	if wanted {
 		l.placed[k] = true
 	} else {
@@ -153,7 +151,7 @@ func (l *ledger) fail(now time.Time, op *Op, f Failure, jitter float64) {
 		e = &entry{}
 		l.entries[op.Key] = e
 	}
-	e.wrote = false
+	e.wrote = nil
 	l.back(now, op, e, f, jitter)
 }
 
@@ -183,7 +181,7 @@ func (l *ledger) unplace(k any) {
 // wake makes the keys dirty whose delay is over.
 func (l *ledger) wake(now time.Time, dirty func(any)) {
 	for k, e := range l.entries {
-		if !e.until.IsZero() && !now.Before(e.until) && !e.wrote {
+		if !e.until.IsZero() && !now.Before(e.until) && e.wrote == nil {
 			if _, busy := l.byKey[k]; !busy {
 				dirty(k)
 			}
@@ -194,7 +192,7 @@ func (l *ledger) wake(now time.Time, dirty func(any)) {
 func (l *ledger) deadline() time.Time {
 	var t time.Time
 	for k, e := range l.entries {
-		if e.until.IsZero() || e.wrote {
+		if e.until.IsZero() || e.wrote != nil {
 			continue
 		}
 		if _, busy := l.byKey[k]; busy {
@@ -240,4 +238,20 @@ func failureOf(op *Op, err error) Failure {
 		}
 	}
 	return f
+}
+
+// same tells whether two operations on one key ask for the same.
+func (o *Op) same(p *Op) bool {
+	if o.Kind != p.Kind || o.Value != p.Value {
+		return false
+	}
+	switch o.Kind {
+	case LinkCreate, LinkSet, LinkDelete:
+		return o.Link.Set == p.Link.Set && o.Link.Index == p.Link.Index && o.Link.Set.Diff(&o.Link.Link, &p.Link.Link) == 0
+	case AddrAdd, AddrDel:
+		return *o.Addr == *p.Addr
+	case RouteAdd, RouteDel:
+		return *o.Route == *p.Route
+	}
+	return true
 }

@@ -30,11 +30,12 @@ func (p *Planner) planLink(name string) {
 		p.replaceLink(w, l, o)
 		return
 	}
-	if w == nil && o == nil {
+	if w == nil && o == nil && !p.promote[l.Index] {
+		p.forgetSysctls(l.Index)
 		p.ledger.inPlace(LinkKey{p.ns, name}, false)
 		return
 	}
-	if w == nil && o.Created {
+	if w == nil && o != nil && o.Created {
 		p.deleteLink(l, o, ForRelease)
 		return
 	}
@@ -51,7 +52,13 @@ func (p *Planner) resolve(w *LinkWant) (l rtnl.Link, waiting string) {
 			return 0
 		}
 		if h := p.have.LinkByName(name); h != nil {
-			return h.Index
+			// A link of that name that is about to be made anew, or is
+			// somebody else's, is not the one that is meant.
+			if x := p.want.links[name]; x == nil || !x.Create || x.Link.Kind == h.Kind {
+				return h.Index
+			}
+			waiting = name
+			return 0
 		}
 		if i := p.pending[name]; i != 0 {
 			return i
@@ -195,7 +202,11 @@ func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 			target.Master = 0
 		}
 	}
-	ready := p.planSysctls(w, l, o)
+	known, ready := p.planSysctls(w, l, o)
+	if !known {
+		return // what is there has to be known before anything is changed
+	}
+	o = p.owned.Links[l.Index]
 	diff := (set | back).Diff(&target, l)
 	if !ready {
 		diff &^= rtnl.LinkUp // settings come before up
@@ -246,11 +257,11 @@ func (p *Planner) emitLinkSet(key LinkKey, owner string, depth int, l, target *r
 	}
 }
 
-// planSysctls compares the settings of a link. It returns false while some
-// wanted one is not in place yet (it is being read or written): the link is
-// not brought up before. What cannot be set does not hold the link back.
-func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (ready bool) {
-	ready = true
+// planSysctls compares the settings of a link. known tells that all wanted ones
+// have been read, ready that they are in place: the link is not brought up
+// before. What cannot be set does not hold the link back.
+func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (known, ready bool) {
+	known, ready = true, true
 	wanted := map[string]bool{}
 	var list []model.Sysctl
 	owner := ""
@@ -262,38 +273,58 @@ func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (ready bo
 	}
 	for _, s := range list {
 		wanted[s.Name] = true
-		k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}
-		v, known := p.sysctl[k]
-		if !known {
+		if k := (model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}); !p.SysctlsKnown(k) {
 			p.ask(k)
-			ready = false
-			continue
-		}
-		if v == s.Value {
-			p.ledger.inPlace(k, true)
-			continue
-		}
-		if v == missingSysctl {
-			p.ledger.note(k, Failure{Owner: owner, Code: "NOT_SUPPORTED", Object: "sysctl " + k.Path(l.Name),
-				Message: "this kernel (or this link) has no such setting"})
-			continue
-		}
-		op := &Op{Kind: SysctlSet, Key: k, Owner: owner, Device: l.Name, Sysctl: k, Value: s.Value, rank: rankSysctl}
-		if _, failing := p.ledger.entries[k]; !failing {
-			ready = false
-		}
-		if p.emit(op) && (o == nil || !o.Created) {
-			o = p.ownLink(l, 0)
-			if _, ours := o.Sysctl[s.Name]; !ours {
-				o.Sysctl[s.Name] = v
-				p.record(Record{Link: o})
-			}
+			known = false
 		}
 	}
-	if o != nil && p.mayRemove() {
+	if !known {
+		return false, false
+	}
+	for _, s := range list {
+		if s.Name == mtu6 && l.Flags&unix.IFF_UP == 0 {
+			continue // the kernel resets it when the link comes up
+		}
+		if !p.planSysctl(l, owner, s) {
+			ready = false
+		}
+	}
+	if o = p.owned.Links[l.Index]; o != nil && p.mayRemove() {
 		p.restoreSysctls(l, o, wanted)
 	}
-	return ready
+	return known, ready
+}
+
+// mtu6 follows the MTU of the link whenever that changes or comes up.
+const mtu6 = "ipv6/conf/mtu"
+
+// planSysctl compares one setting; false while it is being written.
+func (p *Planner) planSysctl(l *rtnl.Link, owner string, s model.Sysctl) bool {
+	k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}
+	switch p.sysctl[k] {
+	case s.Value:
+		p.ledger.inPlace(k, true)
+		return true
+	case missingSysctl:
+		p.ledger.note(k, Failure{Owner: owner, Code: "NOT_SUPPORTED", Object: "sysctl " + k.Path(l.Name),
+			Message: "this kernel (or this link) has no such setting"})
+		return true
+	}
+	_, failing := p.ledger.entries[k]
+	op := &Op{Kind: SysctlSet, Key: k, Owner: owner, Device: l.Name, Sysctl: k, Value: s.Value, rank: rankSysctl}
+	if !p.emit(op) {
+		return failing
+	}
+	o := p.owned.Links[l.Index]
+	if o != nil && o.Created {
+		return false
+	}
+	o = p.ownLink(l, 0)
+	if _, ours := o.Sysctl[s.Name]; !ours {
+		o.Sysctl[s.Name] = p.found[k]
+		p.record(Record{Link: o})
+	}
+	return false
 }
 
 func (p *Planner) restoreSysctls(l *rtnl.Link, o *OwnedLink, wanted map[string]bool) {
@@ -315,6 +346,7 @@ func (p *Planner) restoreSysctls(l *rtnl.Link, o *OwnedLink, wanted map[string]b
 			delete(o.Sysctl, name)
 			p.record(Record{Link: o})
 			delete(p.sysctl, k)
+			delete(p.found, k)
 			p.ledger.inPlace(k, false)
 			p.tidyLink(o)
 		default:

@@ -42,6 +42,7 @@ type Planner struct {
 
 	ledger ledger
 	sysctl map[model.SysctlKey]string // as last read
+	found  map[model.SysctlKey]string // as first read: what is put back
 	asked  map[model.SysctlKey]bool   // reads under way
 	reads  []model.SysctlKey
 	// promote: links on which an address swap needs promote_secondaries.
@@ -66,7 +67,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		dirtyLinks: map[string]struct{}{}, dirtyIndex: map[uint32]struct{}{},
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
 		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
-		sysctl: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
+		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
 		promote: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
 	}
 	p.AllDirty()
@@ -170,11 +171,7 @@ func (p *Planner) LinkSeen(old, new *rtnl.Link) {
 // forgetLink drops what is known of a link that has gone: its settings and
 // whatever was ours on it went with it.
 func (p *Planner) forgetLink(l *rtnl.Link) {
-	for k := range p.sysctl {
-		if k.Index == l.Index {
-			delete(p.sysctl, k)
-		}
-	}
+	p.forgetSysctls(l.Index)
 	if o := p.owned.Links[l.Index]; o != nil {
 		delete(p.owned.Links, l.Index)
 		p.record(Record{Link: o, Drop: true})
@@ -191,6 +188,15 @@ func (p *Planner) forgetLink(l *rtnl.Link) {
 	}
 	delete(p.promote, l.Index)
 	p.unplace(LinkKey{p.ns, l.Name})
+}
+
+func (p *Planner) forgetSysctls(index uint32) {
+	for k := range p.sysctl {
+		if k.Index == index {
+			delete(p.sysctl, k)
+			delete(p.found, k)
+		}
+	}
 }
 
 // AddrSeen tells of an observed change of an address.
@@ -220,6 +226,9 @@ func (p *Planner) SysctlRead(k model.SysctlKey, value string, err error) {
 	}
 	if l := p.have.Link(k.Index); l != nil {
 		p.sysctl[k] = value
+		if _, ok := p.found[k]; !ok {
+			p.found[k] = value
+		}
 		p.dirtyLink(l.Name)
 		p.dirtyIndex[k.Index] = struct{}{}
 		if k.Name == promoteSecondaries {
