@@ -19,7 +19,7 @@ type outQueue struct {
 	chunks []outChunk
 	spare  []byte // a buffer that has been written, for reuse
 	closed bool
-	drain  bool // close when empty
+	full   bool // closed for being over the limit
 }
 
 // outChunk is written by one sendmsg if it carries a descriptor: then it is
@@ -41,9 +41,9 @@ func newOutQueue(limit int) *outQueue {
 func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.drain {
+	if q.closed {
 		closeFile(fd)
-		return !q.closed
+		return false
 	}
 	var b []byte
 	last := len(q.chunks) - 1
@@ -60,6 +60,7 @@ func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	was := q.bytes
 	q.bytes += len(b) - before
 	if was > 0 && q.bytes > q.limit {
+		q.full = true
 		q.closeLocked()
 		return false
 	}
@@ -79,10 +80,11 @@ func (q *outQueue) waitBelow(n int) bool {
 	return !q.closed
 }
 
-func (q *outQueue) queued() int {
+// overflowed says whether add closed the queue.
+func (q *outQueue) overflowed() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.bytes
+	return q.full
 }
 
 // close drops what is queued and ends run.
@@ -101,23 +103,15 @@ func (q *outQueue) closeLocked() {
 	q.wake.Broadcast()
 }
 
-// finish lets run end once all is written.
-func (q *outQueue) finish() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.drain = true
-	q.wake.Broadcast()
-}
-
 // run writes to conn until the queue is closed or a write fails.
 func (q *outQueue) run(conn *net.UnixConn) error {
 	var work []outChunk
 	for {
 		q.mu.Lock()
-		for len(q.chunks) == 0 && !q.closed && !q.drain {
+		for len(q.chunks) == 0 && !q.closed {
 			q.wake.Wait()
 		}
-		if q.closed || len(q.chunks) == 0 {
+		if q.closed {
 			q.mu.Unlock()
 			return nil
 		}
@@ -155,7 +149,7 @@ func (q *outQueue) wrote(c outChunk, ok bool) {
 
 func writeChunk(conn *net.UnixConn, c outChunk) error {
 	b := c.b
-	if c.fd != nil {
+	if c.fd != nil && len(b) > 0 {
 		rights := unix.UnixRights(int(c.fd.Fd()))
 		n, _, err := conn.WriteMsgUnix(b, rights, nil)
 		if err != nil {

@@ -58,15 +58,6 @@ func (m *msgReader) takeFD() *os.File {
 	return fd
 }
 
-// buffered says whether another whole message can be returned without reading.
-func (m *msgReader) buffered() bool {
-	if m.w-m.r < HeaderLen {
-		return false
-	}
-	h, err := ParseHeader(m.buf[m.r:m.w])
-	return err != nil || m.w-m.r >= HeaderLen+h.Size
-}
-
 // fill reads until n bytes are unread.
 func (m *msgReader) fill(n int) error {
 	if m.w-m.r >= n {

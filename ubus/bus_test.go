@@ -1,0 +1,607 @@
+package ubus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func testCtx(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// startBroker serves a broker in a directory that everybody may enter.
+func startBroker(t testing.TB, opt BrokerOptions) (*Broker, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ubus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o755)
+	path := filepath.Join(dir, "s")
+	if opt.ACLDir == "" {
+		opt.ACLDir = dir
+	}
+	if opt.Log == nil {
+		opt.Log = quiet()
+	}
+	l, c, err := ListenOrDial(testCtx(t), path)
+	if err != nil || c != nil {
+		t.Fatal(c, err)
+	}
+	b := NewBroker(opt)
+	done := make(chan error, 1)
+	go func() { done <- b.Serve(l) }()
+	t.Cleanup(func() {
+		b.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return b, path
+}
+
+func dial(t testing.TB, path string) *Client {
+	t.Helper()
+	c, err := Dial(testCtx(t), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+var echoMethods = []Method{
+	{Name: "echo", Args: []Arg{{"s", TypeString}, {"i", TypeInt32}}},
+	{Name: "fail"}, {Name: "later"}, {Name: "never"}, {Name: "big"}, {Name: "who"}, {Name: "fd"},
+}
+
+// echo serves echoMethods.
+func echo(r *Request) {
+	args := r.Args()
+	switch r.Method {
+	case "echo":
+		r.ReplyRaw(r.RawArgs())
+		r.Done(StatusOK)
+	case "fail":
+		s, _ := args.Int32("s")
+		r.Done(Status(s))
+	case "later":
+		time.AfterFunc(20*time.Millisecond, func() {
+			r.Reply(Table{{"n", 1}})
+			r.Reply(Table{{"n", 2}})
+			r.Done(StatusOK)
+		})
+	case "big":
+		n, _ := args.Int("n")
+		r.Reply(Table{{"s", string(make([]byte, n))}})
+		r.Done(StatusOK)
+	case "who":
+		r.Reply(Table{{"user", r.User}, {"group", r.Group}, {"caller", r.Caller}, {"object", r.Object}})
+		r.Done(StatusOK)
+	case "fd":
+		f := r.TakeFD()
+		if f == nil {
+			r.Done(StatusInvalidArgument)
+			return
+		}
+		defer f.Close()
+		text, _ := io.ReadAll(f)
+		r.Reply(Table{{"text", string(text)}})
+		pr, pw, err := os.Pipe()
+		if err != nil {
+			r.Done(StatusSystemError)
+			return
+		}
+		pw.WriteString("back")
+		pw.Close()
+		r.DoneFD(StatusOK, pr)
+	}
+}
+
+// Objects in the broker's process and objects of a client look the same.
+func TestCalls(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{})
+	ctx := testCtx(t)
+	if err := b.AddObject("local", echoMethods, echo); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.AddObject("local", nil, echo); !errors.Is(err, StatusInvalidArgument) {
+		t.Error("same path twice:", err)
+	}
+	srv := dial(t, path)
+	if _, err := srv.AddObject(ctx, "remote", echoMethods, echo, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := srv.AddObject(ctx, "remote", echoMethods, echo, nil); !errors.Is(err, StatusInvalidArgument) {
+		t.Error("same path twice:", err)
+	}
+	c := dial(t, path)
+	for _, obj := range []string{"local", "remote"} {
+		t.Run(obj, func(t *testing.T) {
+			info, err := c.Lookup(ctx, obj)
+			if err != nil || len(info) != 1 || fmt.Sprint(info[0].Methods) != fmt.Sprint(echoMethods) {
+				t.Fatal(info, err)
+			}
+			got, err := c.Call(ctx, obj, "echo", Table{{"s", "x"}, {"i", 5}})
+			if err != nil || len(got) != 1 || got[0].JSON() != `{"s":"x","i":5}` {
+				t.Error(got, err)
+			}
+			got, err = c.Call(ctx, obj, "later", nil)
+			if err != nil || len(got) != 2 {
+				t.Error(got, err)
+			}
+			for s := Status(0); s < 15; s++ {
+				if _, err := c.Call(ctx, obj, "fail", Table{{"s", int32(s)}}); StatusOf(err) != s {
+					t.Errorf("status %d came as %v", int(s), err)
+				}
+			}
+			if _, err := c.Call(ctx, obj, "nosuch", nil); StatusOf(err) != StatusMethodNotFound {
+				t.Error(err)
+			}
+			got, err = c.Call(ctx, obj, "who", nil)
+			want := fmt.Sprintf(`{"user":"root","group":"root","caller":%d,"object":"%s"}`, int32(c.ID()), obj)
+			if err != nil || got[0].JSON() != want {
+				t.Error(got, err, want)
+			}
+			short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
+			defer cancel()
+			if _, err := c.Call(short, obj, "never", nil); StatusOf(err) != StatusTimeout {
+				t.Error(err)
+			}
+			testFD(t, c, info[0].ID)
+			got, err = c.Call(ctx, obj, "big", Table{{"n", 1_000_000}})
+			if err != nil || len(got) != 1 {
+				t.Error("1 MB reply:", len(got), err)
+			}
+			// A reply over the limit is lost, its STATUS and the server are not.
+			got, err = c.Call(ctx, obj, "big", Table{{"n", 1_100_000}})
+			if err != nil || len(got) != 0 {
+				t.Error("oversized reply:", len(got), err)
+			}
+			if _, err = c.Call(ctx, obj, "echo", Table{{"s", string(make([]byte, MaxMessage))}}); StatusOf(err) != StatusInvalidArgument {
+				t.Error("oversized request:", err)
+			}
+		})
+	}
+	if _, err := c.Call(ctx, "nosuch", "x", nil); StatusOf(err) != StatusNotFound {
+		t.Error(err)
+	}
+	if all, err := c.Lookup(ctx, "*"); err != nil || len(all) != 2 || all[0].Path != "local" {
+		t.Error(all, err)
+	}
+	if err := b.RemoveObject("local"); err != nil {
+		t.Error(err)
+	}
+	if found, err := c.Lookup(ctx, "loc*"); StatusOf(err) != StatusNotFound || len(found) != 0 {
+		t.Error(found, err)
+	}
+}
+
+func testFD(t *testing.T, c *Client, id uint32) {
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pw.WriteString("there")
+	pw.Close()
+	replies, back, err := c.Invoke(testCtx(t), id, "fd", nil, pr)
+	if err != nil || len(replies) != 1 || DecodeTable(replies[0]).JSON() != `{"text":"there"}` || back == nil {
+		t.Fatal(replies, back, err)
+	}
+	defer back.Close()
+	if text, err := io.ReadAll(back); string(text) != "back" || err != nil {
+		t.Errorf("%q %v", text, err)
+	}
+	if _, _, err := c.Invoke(testCtx(t), id, "fd", nil, nil); StatusOf(err) != StatusInvalidArgument {
+		t.Error("without descriptor:", err)
+	}
+}
+
+// collector gathers what a callback gets.
+type collector struct {
+	mu  sync.Mutex
+	got []string
+}
+
+func (c *collector) add(name string, data Table) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got = append(c.got, name+" "+data.JSON())
+}
+
+func (c *collector) wait(t *testing.T, want ...string) {
+	t.Helper()
+	eventually(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.got) >= len(want)
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Equal(c.got, want) {
+		t.Errorf("got %q, want %q", c.got, want)
+	}
+}
+
+func eventually(t testing.TB, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("did not happen within 10 s")
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{})
+	ctx := testCtx(t)
+	var all, some collector
+	l := dial(t, path)
+	if _, err := l.Listen(ctx, all.add, "*", "a.*"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Listen(ctx, some.add, "a.*", "b"); err != nil {
+		t.Fatal(err)
+	}
+	s := dial(t, path)
+	for _, name := range []string{"a.b", "b", "bb", ""} {
+		if err := s.Send(ctx, name, Table{{"x", 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Send(ctx, "ubus.x", nil); StatusOf(err) != StatusPermissionDenied {
+		t.Error(err)
+	}
+	l.Send(ctx, "a.own", nil) // not to its sender
+	b.Event("a.local", nil)
+	b.ReloadACL()
+	all.wait(t, `a.b {"x":1}`, `b {"x":1}`, `bb {"x":1}`, ` {"x":1}`, "a.local {}", `ubus.acl.sequence {"sequence":1}`)
+	some.wait(t, `a.b {"x":1}`, `b {"x":1}`, "a.local {}")
+}
+
+func TestSubscribe(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{})
+	ctx := testCtx(t)
+	srv := dial(t, path)
+	active := make(chan bool, 4)
+	obj, err := srv.AddObject(ctx, "obj", echoMethods, echo, func(on bool) { active <- on })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.AddObject("local", echoMethods, echo)
+	if res, err := obj.NotifyWait(ctx, "n", nil); err != nil || len(res) != 0 {
+		t.Error(res, err)
+	}
+	var got collector
+	lost := make(chan uint32, 2)
+	var subs []*Object
+	for range 2 {
+		c := dial(t, path)
+		sub, err := c.Subscriber(ctx, got.add, func(id uint32) { lost <- id })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, target := range []string{"obj", "local"} {
+			id, err := c.LookupID(ctx, target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sub.Subscribe(ctx, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		subs = append(subs, sub)
+	}
+	if on := <-active; !on || !b.HasSubscribers("local") {
+		t.Error("not active")
+	}
+	res, err := obj.NotifyWait(ctx, "n", Table{{"x", true}})
+	if err != nil || len(res) != 2 || res[0].Status != StatusOK {
+		t.Error(res, err)
+	}
+	got.wait(t, `n {"x":true}`, `n {"x":true}`)
+	if err := b.Notify("local", "m", nil); err != nil {
+		t.Error(err)
+	}
+	got.wait(t, `n {"x":true}`, `n {"x":true}`, "m {}", "m {}")
+	subs[0].c.Close()
+	if err := subs[1].Unsubscribe(ctx, obj.ID()); err != nil {
+		t.Error(err)
+	}
+	if on := <-active; on {
+		t.Error("still active")
+	}
+	if err := subs[1].Unsubscribe(ctx, obj.ID()); StatusOf(err) != StatusNotFound {
+		t.Error(err)
+	}
+	b.RemoveObject("local")
+	<-lost
+	if err := b.Notify("local", "m", nil); StatusOf(err) != StatusNotFound {
+		t.Error(err)
+	}
+}
+
+func TestMonitor(t *testing.T) {
+	_, path := startBroker(t, BrokerOptions{})
+	ctx := testCtx(t)
+	m := dial(t, path)
+	var got atomic.Int32
+	if err := m.Monitor(ctx, func(x MonitorMessage) {
+		if x.Type == MsgPing && !x.Sent || x.Type == MsgData && x.Sent {
+			got.Add(1)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(t, path).Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return got.Load() == 2 })
+	if err := m.MonitorStop(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A client that does not read is dropped, with one log line; others notice nothing.
+func TestSlowReader(t *testing.T) {
+	var logged countingHandler
+	b, path := startBroker(t, BrokerOptions{Log: slog.New(&logged), MaxQueue: 1 << 20})
+	b.AddObject("local", echoMethods, echo)
+	ctx := testCtx(t)
+	slow, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	other := dial(t, path)
+	id, _ := other.LookupID(ctx, "local")
+	req := buildMessage(nil, MsgInvoke, 1, id, func(b []byte) []byte {
+		b = AppendAttrString(AppendAttrUint32(b, AttrObjID, id), AttrMethod, "big")
+		return AppendAttr(b, AttrData, Table{{"n", 400_000}}.Encode())
+	})
+	for range 20 {
+		if _, err := slow.Write(req); err != nil {
+			break // dropped already
+		}
+	}
+	for range 100 {
+		start := time.Now()
+		if _, err := other.CallID(ctx, id, "echo", nil); err != nil || time.Since(start) > time.Second {
+			t.Fatal(err, time.Since(start))
+		}
+	}
+	slow.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, slow); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("not disconnected:", err)
+	}
+	eventually(t, func() bool { return logged.n.Load() > 0 })
+	if n := logged.n.Load(); n != 1 {
+		t.Errorf("%d log lines", n)
+	}
+}
+
+type countingHandler struct{ n atomic.Int32 }
+
+func (h *countingHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (h *countingHandler) Handle(context.Context, slog.Record) error    { h.n.Add(1); return nil }
+func (h *countingHandler) WithAttrs([]slog.Attr) slog.Handler           { return h }
+func (h *countingHandler) WithGroup(string) slog.Handler                { return h }
+
+// A list far beyond the queue limit reaches a client that reads.
+func TestHugeList(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{MaxQueue: 64 << 10})
+	for i := range 3000 {
+		if err := b.AddObject(fmt.Sprintf("o%04d", i), echoMethods, echo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := dial(t, path).LookupAll(testCtx(t))
+	if err != nil || len(found) != 3000 || found[2999].Path != "o2999" {
+		t.Fatal(len(found), err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	_, path := startBroker(t, BrokerOptions{MaxObjects: 2})
+	ctx := testCtx(t)
+	c := dial(t, path)
+	for i := range 3 {
+		_, err := c.Subscriber(ctx, nil, nil)
+		if want := i == 2; want != (StatusOf(err) == StatusNoMemory) {
+			t.Error(i, err)
+		}
+	}
+}
+
+// When the broker dies and another one comes, the objects come back.
+func TestPeerComesBack(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	ctx := testCtx(t)
+	serve := func() *Broker {
+		l, c, err := ListenOrDial(ctx, path)
+		if err != nil || c != nil {
+			t.Fatal(c, err)
+		}
+		b := NewBroker(BrokerOptions{ACLDir: dir, Log: quiet()})
+		go b.Serve(l)
+		return b
+	}
+	b := serve()
+	bus, err := Open(ctx, BusOptions{Path: path, Log: quiet()})
+	if err != nil || bus.Embedded() != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	for i := range 20 {
+		if err := bus.AddObject(fmt.Sprintf("o%02d", i), echoMethods[i%2:], echo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bus.RemoveObject("o19")
+	for round := range 3 {
+		c := dial(t, path)
+		var infos []ObjectInfo
+		eventually(t, func() bool { infos, _ = c.LookupAll(ctx); return len(infos) == 19 })
+		if infos[0].TypeID != infos[2].TypeID || infos[0].TypeID == infos[1].TypeID {
+			t.Error("types are not shared", infos[:3])
+		}
+		if _, err := c.Call(ctx, "o07", "fail", Table{{"s", 8}}); StatusOf(err) != StatusNotSupported {
+			t.Error(err)
+		}
+		var got collector
+		sub, err := c.Subscriber(ctx, got.add, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.Subscribe(ctx, infos[3].ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.ListenTo(ctx, "e*"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return bus.HasSubscribers("o03") })
+		bus.Notify("o03", "n", nil)
+		bus.Event("ev", nil)
+		got.wait(t, "n {}", "ev {}")
+		b.Close()
+		if round == 2 {
+			break
+		}
+		bus.Event("nobody hears", nil)
+		time.Sleep(20 * time.Millisecond)
+		b = serve()
+	}
+}
+
+// Of many that start at once exactly one listens.
+func TestListenRace(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "run", "s")
+		stale(t, path)
+		var wg sync.WaitGroup
+		var embedded, failed atomic.Int32
+		buses := make([]Bus, 8)
+		for i := range buses {
+			wg.Go(func() {
+				bus, err := Open(testCtx(t), BusOptions{Path: path, Log: quiet()})
+				if err != nil {
+					failed.Add(1)
+					t.Error(err)
+					return
+				}
+				if bus.Embedded() != nil {
+					embedded.Add(1)
+				}
+				bus.AddObject(fmt.Sprint("o", i), echoMethods, echo)
+				buses[i] = bus
+			})
+		}
+		wg.Wait()
+		if embedded.Load() != 1 || failed.Load() != 0 {
+			t.Fatalf("%d brokers, %d failed", embedded.Load(), failed.Load())
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o666 {
+			t.Error(st, err)
+		}
+		c := dial(t, path)
+		eventually(t, func() bool { l, err := c.LookupAll(testCtx(t)); return err == nil && len(l) == len(buses) })
+		for _, b := range buses {
+			if b.Embedded() == nil {
+				b.Close()
+			}
+		}
+		for _, b := range buses {
+			b.Close()
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Error("socket left behind", err)
+		}
+	}
+}
+
+// stale leaves a socket file that nobody listens on.
+func stale(t *testing.T, path string) {
+	os.MkdirAll(filepath.Dir(path), 0o755)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+}
+
+func TestListenRefusesFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	os.WriteFile(path, []byte("precious"), 0o600)
+	if l, c, err := ListenOrDial(testCtx(t), path); err == nil {
+		t.Error(l, c)
+	}
+	if b, _ := os.ReadFile(path); string(b) != "precious" {
+		t.Error("file was touched")
+	}
+}
+
+func BenchmarkBrokerCall(b *testing.B) {
+	for _, kind := range []string{"local", "client"} {
+		b.Run(kind, func(b *testing.B) { benchmarkCall(b, kind == "local") })
+	}
+}
+
+func benchmarkCall(b *testing.B, local bool) {
+	br, path := startBroker(b, BrokerOptions{})
+	if local {
+		br.AddObject("echo", echoMethods, echo)
+	} else if _, err := dial(b, path).AddObject(testCtx(b), "echo", echoMethods, echo, nil); err != nil {
+		b.Fatal(err)
+	}
+	c := dial(b, path)
+	id, err := c.LookupID(testCtx(b), "echo")
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := Table{{"s", "hello"}, {"i", 5}}.Encode()
+	window := make(chan struct{}, 64)
+	p := &pendingCall{fail: func(error) {}}
+	p.handle = func(h Header, _ *attrs, _ *os.File) bool {
+		if h.Type == MsgStatus {
+			<-window
+		}
+		return h.Type == MsgStatus
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		window <- struct{}{}
+		if _, err := c.start(MsgInvoke, id, nil, p, func(b []byte) []byte {
+			b = AppendAttrString(AppendAttrUint32(b, AttrObjID, id), AttrMethod, "echo")
+			return AppendAttr(b, AttrData, args)
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range cap(window) {
+		window <- struct{}{}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
