@@ -1,6 +1,23 @@
 // Package api gives the ubus objects that OpenWrt's netifd has (network,
 // network.device, network.interface and one for each interface), and
 // netbraid's own. Answers come from snapshots of the core; what nobody needs
-// to remember (statistics, link modes) is read when it is asked for. Nothing
-// here decides how the network is to be.
+// to remember (statistics, link modes) is read when it is asked for, beside
+// the daemon's loop. Nothing here decides how the network is to be.
+//
+// Every method of netifd is published. These are not built yet: they answer
+// "Operation not supported" (8) and leave a line in the log:
+//
+//	network            add_host_route, add_dynamic, netns_updown
+//	network.device     set_alias, set_state, stp_init
+//	network.interface  add_device, remove_device, set_data
+//
+// notify_proto answers the same for protocols that have no handler outside,
+// as netifd does.
+//
+// # Object netbraid
+//
+//	status  version, pid, uptime, settled, counts of objects, mirror statistics
+//	reload  {"ok": bool, "problems": [{"file", "line", "severity", "section",
+//	        "option", "value", "reason", "allowed", "text"}]}
+//	errors  {"errors": [{"owner", "code", "object", "message", "attempts"}]}
 package api

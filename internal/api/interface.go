@@ -1,0 +1,103 @@
+package api
+
+import (
+	"strings"
+	"time"
+
+	"netbraid/internal/config"
+	"netbraid/internal/core"
+	"netbraid/internal/iface"
+	"netbraid/ubus"
+)
+
+// interfaceTable serves network.interface and the object of each interface.
+func (s *Server) interfaceTable() map[string]handler {
+	command := func(v core.Verb) handler {
+		return s.withInterface(func(r *ubus.Request, _ *core.Core, m *iface.Machine, _ time.Time) {
+			s.back.Command(core.Command{Verb: v, Interface: m.Config.Name}, func(st core.Status) { r.Done(ubus.Status(st)) })
+		})
+	}
+	later := s.withInterface(func(r *ubus.Request, _ *core.Core, _ *iface.Machine, _ time.Time) { s.later(r) })
+	return map[string]handler{
+		"up":            command(core.VerbUp),
+		"down":          command(core.VerbDown),
+		"renew":         command(core.VerbRenew),
+		"restart":       command(core.VerbRestart),
+		"remove":        command(core.VerbRemove),
+		"status":        s.withInterface(interfaceStatus),
+		"prepare":       s.withInterface(prepare),
+		"dump":          s.dump,
+		"notify_proto":  s.withInterface(s.notifyProto),
+		"add_device":    later,
+		"remove_device": later,
+		"set_data":      later,
+	}
+}
+
+// withInterface finds the interface that a call is about: that of the object,
+// or the argument `interface`. Without one the answer is Invalid argument, for
+// an unknown one Not found (as netifd's).
+func (s *Server) withInterface(f func(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time)) handler {
+	return func(r *ubus.Request) {
+		name, ok := strings.CutPrefix(r.Object, "network.interface.")
+		if !ok {
+			if name, ok = r.Args().String("interface"); !ok {
+				r.Done(ubus.StatusInvalidArgument)
+				return
+			}
+		}
+		s.onLoop(r, func(c *core.Core, now time.Time) {
+			m := c.Interface(name)
+			if m == nil {
+				r.Done(ubus.StatusNotFound)
+				return
+			}
+			f(r, c, m, now)
+		})
+	}
+}
+
+func interfaceStatus(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time) {
+	r.Reply(InterfaceStatus(c, m, now))
+	r.Done(ubus.StatusOK)
+}
+
+// prepare tells whether the main device is a bridge that others may be put
+// into.
+func prepare(r *ubus.Request, c *core.Core, m *iface.Machine, _ time.Time) {
+	dev := m.Device()
+	if dev == "" {
+		r.Done(ubus.StatusNotFound)
+		return
+	}
+	cfg := c.Graph().State(dev).Config
+	r.Reply(ubus.Table{{Name: "bridge", Value: cfg != nil && cfg.Type == config.Bridge}})
+	r.Done(ubus.StatusOK)
+}
+
+// notifyProto is for handlers outside, which no built-in protocol has.
+func (s *Server) notifyProto(r *ubus.Request, _ *core.Core, m *iface.Machine, _ time.Time) {
+	if m.Flags().Immediate {
+		r.Done(ubus.StatusNotSupported)
+		return
+	}
+	s.later(r)
+}
+
+// dump is the status of all interfaces, sorted by name.
+func (s *Server) dump(r *ubus.Request) {
+	s.onLoop(r, func(c *core.Core, now time.Time) {
+		r.Reply(Dump(c, now))
+		r.Done(ubus.StatusOK)
+	})
+}
+
+// Dump is the answer to `network.interface dump`.
+func Dump(c *core.Core, now time.Time) ubus.Table {
+	list := ubus.Array{}
+	for _, n := range c.Interfaces() {
+		st := InterfaceStatus(c, c.Interface(n), now)
+		list = append(list, append(ubus.Table{{Name: "interface", Value: n}}, st...))
+	}
+	return ubus.Table{{Name: "interface", Value: list}}
+}
