@@ -279,6 +279,9 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("configuration refused: %s (and %d more)", first.String(), n-1)
 }
 
+// Refused lists what is wrong; the API shows it.
+func (e *RefusedError) Refused() []config.Problem { return e.Problems }
+
 // Load reads a configuration directory with the protocols known.
 func Load(dir string, protos proto.Registry) (*config.Config, []config.Problem, error) {
 	return config.Load(dir, config.Options{Protos: configProtos(protos)})
