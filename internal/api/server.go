@@ -2,7 +2,6 @@ package api
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 
 	"netbraid/internal/core"
@@ -23,23 +22,22 @@ type Backend interface {
 	Reload() error
 }
 
-// Bus is what the API needs of the ubus (ubus.Bus and ubus.Broker have it).
+// Bus is what the API needs of the ubus; a ubus.Bus has it. No method blocks.
 type Bus interface {
 	AddObject(path string, methods []ubus.Method, handler ubus.Handler) error
 	RemoveObject(path string) error
 	Notify(path, name string, data ubus.Table) error
 	Event(name string, data ubus.Table)
+	HasSubscribers(path string) bool
 }
 
-// Options of a Server. The zero value serves the process' own namespace.
+// Options of a Server.
 type Options struct {
-	// NSFD is the namespace whose devices are shown; with InNS false that of
-	// the process.
-	NSFD int
-	InNS bool
-	// Protos are listed by get_proto_handlers; nil for the built-in ones.
-	Protos  proto.Registry
-	Version string // for `netbraid status`
+	// NSFD is the namespace whose devices are shown, as in daemon.Options;
+	// < 0: that of the process.
+	NSFD    int
+	Protos  proto.Registry // for get_proto_handlers; nil for the built-in ones
+	Version string         // for the object netbraid
 	Log     *slog.Logger
 }
 
@@ -51,31 +49,11 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	reader  *reader
-
-	mu      sync.Mutex
-	queue   []message
-	dropped int             // messages that found the queue full
-	wanted  map[string]bool // interfaces that are to have an object
-	resync  bool            // the queue has overflowed: look at all of wanted
-	wake    chan struct{}
-	stop    chan struct{}
-	done    chan struct{}
-	objects map[string]bool // interfaces that have one; only the sender's
+	iface   ubus.Handler // of every network.interface.NAME
 }
 
-// message is something for the bus, in the order of the core's actions.
-type message struct {
-	object string // an interface that has come or gone
-	path   string // of a notification; "" for an event
-	name   string
-	data   ubus.Table
-}
-
-// maxQueue bounds the messages that wait for the bus. What comes when it is
-// full is counted, logged and left out; objects are made up for.
-const maxQueue = 16384
-
-// NewServer puts the fixed objects on the bus. Publish brings the others.
+// NewServer puts the fixed objects on the bus. Publish brings the others, so
+// the Server must be there before the daemon's first step.
 func NewServer(back Backend, bus Bus, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -83,34 +61,23 @@ func NewServer(back Backend, bus Bus, o Options) (*Server, error) {
 	if o.Protos == nil {
 		o.Protos = proto.Builtin()
 	}
-	if !o.InNS {
-		o.NSFD = -1
-	}
-	s := &Server{o: o, back: back, bus: bus, log: o.Log, started: time.Now(), reader: &reader{nsfd: o.NSFD},
-		wanted: map[string]bool{}, objects: map[string]bool{},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Server{o: o, back: back, bus: bus, log: o.Log, started: time.Now(), reader: &reader{nsfd: o.NSFD}}
+	s.iface = s.serve(s.interfaceTable())
 	for _, obj := range []struct {
 		path    string
 		methods []ubus.Method
-		table   map[string]handler
+		handler ubus.Handler
 	}{
-		{"network", networkMethods, s.networkTable()},
-		{"network.device", deviceMethods, s.deviceTable()},
-		{"network.interface", interfaceMethods, s.interfaceTable()},
-		{"netbraid", ownMethods, s.ownTable()},
+		{"network", networkMethods, s.serve(s.networkTable())},
+		{"network.device", deviceMethods, s.serve(s.deviceTable())},
+		{"network.interface", interfaceMethods, s.iface},
+		{"netbraid", ownMethods, s.serve(s.ownTable())},
 	} {
-		if err := bus.AddObject(obj.path, obj.methods, s.serve(obj.table)); err != nil {
+		if err := bus.AddObject(obj.path, obj.methods, obj.handler); err != nil {
 			return nil, err
 		}
 	}
-	go s.send()
 	return s, nil
-}
-
-// Close ends the sending of messages. The objects go with the bus.
-func (s *Server) Close() {
-	close(s.stop)
-	<-s.done
 }
 
 // handler serves one method. It must end the request, now or later.
@@ -141,25 +108,35 @@ func (s *Server) later(r *ubus.Request) {
 }
 
 // Publish makes known what the core has done. It is called on the loop
-// (daemon.Options.Publish) and does not wait for the bus.
+// (daemon.Options.Publish).
 func (s *Server) Publish(c *core.Core, a core.Action, now time.Time) {
 	switch a := a.(type) {
 	case core.Object:
-		s.mu.Lock()
-		if a.Gone {
-			delete(s.wanted, a.Interface)
-		} else {
-			s.wanted[a.Interface] = true
-		}
-		s.mu.Unlock()
-		s.put(message{object: a.Interface})
+		s.object(a)
 	case core.Publish:
 		s.publishInterface(c, a, now)
 	case core.DeviceEvent:
+		if !s.bus.HasSubscribers("network.device") {
+			return
+		}
 		st := c.Graph().State(a.Device)
-		s.put(message{path: "network.device", name: a.Event, data: ubus.Table{
+		s.notify("network.device", a.Event, ubus.Table{
 			{Name: "name", Value: a.Device}, {Name: "auth_status", Value: false}, {Name: "present", Value: st.Present},
-			{Name: "active", Value: st.Claims > 0}, {Name: "link_active", Value: st.Link}}})
+			{Name: "active", Value: st.Claims > 0}, {Name: "link_active", Value: st.Link}})
+	}
+}
+
+// object gives an interface its object, or takes it off.
+func (s *Server) object(a core.Object) {
+	path := interfacePath(a.Interface)
+	var err error
+	if a.Gone {
+		err = s.bus.RemoveObject(path)
+	} else {
+		err = s.bus.AddObject(path, interfaceMethods, s.iface)
+	}
+	if err != nil {
+		s.log.Error("cannot change an object on the bus", "object", path, "error", err)
 	}
 }
 
@@ -172,114 +149,28 @@ func (s *Server) publishInterface(c *core.Core, a core.Publish, now time.Time) {
 		notice, action = "interface.down", "ifdown"
 	}
 	if action != "" {
-		s.put(message{name: "network.interface", data: ubus.Table{
-			{Name: "action", Value: action}, {Name: "interface", Value: a.Interface}}})
+		s.bus.Event("network.interface", ubus.Table{{Name: "action", Value: action}, {Name: "interface", Value: a.Interface}})
 	}
 	m := c.Interface(a.Interface)
 	if m == nil {
 		return
 	}
-	body := append(ubus.Table{{Name: "interface", Value: a.Interface}}, InterfaceStatus(c, m, now)...)
-	s.put(message{path: "network.interface", name: notice, data: body})
-	s.put(message{path: interfacePath(a.Interface), name: notice, data: body})
+	var body ubus.Table
+	for _, path := range []string{"network.interface", interfacePath(a.Interface)} {
+		if !s.bus.HasSubscribers(path) {
+			continue
+		}
+		if body == nil {
+			body = append(ubus.Table{{Name: "interface", Value: a.Interface}}, InterfaceStatus(c, m, now)...)
+		}
+		s.notify(path, notice, body)
+	}
+}
+
+func (s *Server) notify(path, name string, data ubus.Table) {
+	if err := s.bus.Notify(path, name, data); err != nil {
+		s.log.Warn("cannot send a notification", "object", path, "name", name, "error", err)
+	}
 }
 
 func interfacePath(name string) string { return "network.interface." + name }
-
-func (s *Server) put(m message) {
-	s.mu.Lock()
-	if len(s.queue) >= maxQueue {
-		s.dropped++
-		s.resync = s.resync || m.object != ""
-	} else {
-		s.queue = append(s.queue, m)
-	}
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// send hands messages to the bus, which may have to wait for a ubusd.
-func (s *Server) send() {
-	defer close(s.done)
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-s.wake:
-		}
-		s.mu.Lock()
-		batch, dropped, resync := s.queue, s.dropped, s.resync
-		s.queue, s.dropped, s.resync = nil, 0, false
-		s.mu.Unlock()
-		for i := range batch {
-			select {
-			case <-s.stop:
-				return
-			default:
-			}
-			s.deliver(&batch[i])
-		}
-		if dropped > 0 {
-			s.log.Warn("the bus is too slow: notifications left out", "count", dropped)
-		}
-		if resync {
-			s.syncAll()
-		}
-	}
-}
-
-func (s *Server) deliver(m *message) {
-	switch {
-	case m.object != "":
-		s.syncObject(m.object)
-	case m.path == "":
-		s.bus.Event(m.name, m.data)
-	default:
-		if err := s.bus.Notify(m.path, m.name, m.data); err != nil && ubus.StatusOf(err) != ubus.StatusNotFound {
-			s.log.Warn("cannot send a notification", "object", m.path, "name", m.name, "error", err)
-		}
-	}
-}
-
-// syncObject gives an interface its object, or takes it off.
-func (s *Server) syncObject(name string) {
-	s.mu.Lock()
-	want := s.wanted[name]
-	s.mu.Unlock()
-	if want == s.objects[name] {
-		return
-	}
-	var err error
-	if want {
-		err = s.bus.AddObject(interfacePath(name), interfaceMethods, s.serve(s.interfaceTable()))
-	} else {
-		err = s.bus.RemoveObject(interfacePath(name))
-	}
-	if err != nil {
-		s.log.Error("cannot change an object on the bus", "object", interfacePath(name), "error", err)
-		return
-	}
-	if want {
-		s.objects[name] = true
-	} else {
-		delete(s.objects, name)
-	}
-}
-
-func (s *Server) syncAll() {
-	s.mu.Lock()
-	names := make(map[string]bool, len(s.wanted))
-	for n := range s.wanted {
-		names[n] = true
-	}
-	s.mu.Unlock()
-	for n := range s.objects {
-		names[n] = true
-	}
-	for n := range names {
-		s.syncObject(n)
-	}
-}
