@@ -151,6 +151,23 @@ func (c *Client) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Drain waits until the handlers of all that has been received have run. A
+// handler must not call it.
+func (c *Client) Drain(ctx context.Context) error {
+	done := make(chan struct{})
+	if !c.inbox.add(0, func() { close(done) }) {
+		return ErrOverflow
+	}
+	select {
+	case <-done:
+		return nil
+	case <-c.done:
+		return c.closedErr()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // shutdown closes the connection once and fails whoever waits.
 func (c *Client) shutdown(cause error) {
 	c.mu.Lock()
@@ -319,11 +336,11 @@ type ObjectInfo struct {
 	Methods []Method // those that we may call
 }
 
-// Lookup lists objects: all for "*", those whose path begins with what stands
-// before a final *, else the one at path. The error is StatusNotFound when
-// there is none. An object that we may not use is left out without an error.
+// Lookup lists the objects whose path begins with what stands before a final
+// *, else the one at path. The error is StatusNotFound when there is none. An
+// object that we may not use is left out without an error.
 func (c *Client) Lookup(ctx context.Context, path string) ([]ObjectInfo, error) {
-	return c.lookup(ctx, path, path != "*")
+	return c.lookup(ctx, path, true)
 }
 
 // LookupAll lists all objects; none is not an error.
