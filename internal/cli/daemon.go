@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/api"
+	"netbraid/internal/core"
+	"netbraid/internal/daemon"
+	"netbraid/internal/proto"
+	"netbraid/ubus"
+)
+
+// daemonFlags are the options of `netbraid daemon`; the short ones are
+// netifd's.
+type daemonFlags struct {
+	config, run, state string
+	addons, hotplug    string // for issues to come
+	resolv             string
+	level              int
+	debug              uint32
+	stderr             bool
+	format             string
+	teardown           bool
+}
+
+const daemonLong = `Keeps the network as DIR/network says until it is told to end. Needs root.
+
+It serves ubus at the socket itself when no ubusd listens there. It logs to the
+system log, or to standard error with -S, on a terminal, or without a system log.
+
+Signals: SIGTERM, SIGINT, SIGUSR1, SIGUSR2 end it (what is configured stays in
+the kernel, and the next daemon takes it over; see --teardown-on-exit); SIGHUP
+reads the configuration again.
+
+With NOTIFY_SOCKET set it tells the service manager READY=1 once the first
+configuration is in place as far as it can be.
+
+The options -p, -h and -r are taken as netifd takes them and have no effect yet:
+protocol scripts, hotplug calls and resolv.conf come with later versions.
+Note that -h takes an argument here, as with netifd; --help is this text.`
+
+func (a *app) daemonCmd() *cobra.Command {
+	f := &daemonFlags{}
+	c := a.client(&cobra.Command{
+		Use:     "daemon",
+		Aliases: []string{"netifd"},
+		Short:   "Run the daemon, in the foreground",
+		Long:    daemonLong,
+		Example: `  netbraid daemon
+  netbraid daemon -c /tmp/config -s /tmp/ubus.sock --run-dir /tmp/run --state-dir /tmp/lib -S -l 4
+  netifd -S`,
+		Args: none,
+		RunE: func(c *cobra.Command, _ []string) error { return a.daemon(c.Context(), f) },
+	}, false)
+	fl := c.Flags()
+	fl.SortFlags = false
+	fl.StringVarP(&f.config, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
+	fl.IntVarP(&f.level, "log-level", "l", 2, "what to log: 0 critical, 1 warning, 2 and 3 notice, 4 debug (`level`)")
+	fl.Uint32VarP(&f.debug, "debug", "d", 0, "debug `mask`, as netifd's; any bit switches all debug messages on")
+	fl.BoolVarP(&f.stderr, "stderr", "S", false, "log to standard error")
+	fl.StringVar(&f.format, "log-format", "text", "`format` of log lines: text or json")
+	fl.StringVar(&f.run, "run-dir", daemon.DefaultRunDir, "`dir`ectory for what is known of this boot")
+	fl.StringVar(&f.state, "state-dir", daemon.DefaultStateDir, "`dir`ectory for what outlives a boot (the last good configuration)")
+	fl.BoolVar(&f.teardown, "teardown-on-exit", false, "take everything of ours away at the end")
+	fl.StringVarP(&f.addons, "addons", "p", "/lib/netifd", "`dir`ectory of protocol scripts (no effect yet)")
+	fl.StringVarP(&f.hotplug, "hotplug", "h", "/sbin/hotplug-call", "`program` called for events (no effect yet)")
+	fl.StringVarP(&f.resolv, "resolv-conf", "r", "/tmp/resolv.conf.d/resolv.conf.auto", "resolv.conf `file` to write (no effect yet)")
+	fl.Bool("help", false, "this text")
+	return c
+}
+
+// daemon runs until a signal ends it.
+func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
+	log, err := f.logging(a.err)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	var srv *api.Server
+	d, err := daemon.New(daemon.Options{
+		ConfigDir: f.config, RunDir: f.run, StateDir: f.state, NSFD: -1,
+		TeardownOnExit: f.teardown, Log: log,
+		Publish: func(c *core.Core, act core.Action, now time.Time) { srv.Publish(c, act, now) },
+	})
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w (the daemon needs root)", err)
+	}
+	if err != nil {
+		return err
+	}
+	bus, err := ubus.Open(ctx, ubus.BusOptions{Path: a.socket, Log: log})
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	srv, err = api.NewServer(d, bus, api.Options{Protos: proto.Builtin(), Version: version(), Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("netbraid starts", "version", version(), "config", f.config, "socket", a.socket,
+		"bus", map[bool]string{true: "our own", false: "ubusd's"}[bus.Embedded() != nil])
+	go a.follow(ctx, d, hup, log)
+	err = d.Run(ctx)
+	tell(log, "STOPPING=1")
+	if err == nil {
+		log.Info("netbraid ends", "teardown", f.teardown)
+	}
+	return err
+}
+
+// follow tells when the daemon is ready, and hands SIGHUP to it.
+func (a *app) follow(ctx context.Context, d *daemon.Daemon, hup <-chan os.Signal, log *slog.Logger) {
+	settled := d.Settled()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-settled:
+			settled = nil
+			log.Info("ready")
+			tell(log, "READY=1")
+		case <-hup:
+			tell(log, reloading())
+			if !d.Call(func(*core.Core, time.Time) {
+				_ = d.Reload() // it logs what is wrong
+				tell(log, "READY=1")
+			}) {
+				log.Warn("SIGHUP: too much to do to read the configuration now; send it again")
+			}
+		}
+	}
+}
+
+// reloading is what sd_notify(3) wants to hear before a reload.
+func reloading() string {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", ts.Nano()/1000)
+}
+
+func tell(log *slog.Logger, state string) {
+	if err := sdNotify(state); err != nil {
+		log.Warn("cannot tell the service manager", "state", state, "error", err)
+	}
+}
