@@ -1,0 +1,149 @@
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"slices"
+	"strings"
+)
+
+// layer is a step of the one way in which imports point: a package may import
+// those of lower layers.
+type layer int
+
+// The layers, from below.
+const (
+	public layer = iota // libraries that know nothing of netbraid
+	values
+	pure
+	center // the functional core's one meeting place
+	shell
+	loop
+	command
+	program
+	tests // worlds and checks for tests; no program imports them
+)
+
+var layerNames = [...]string{"public", "model", "functional core", "core", "shell", "daemon", "cli", "cmd", "tests"}
+
+func (l layer) String() string { return layerNames[l] }
+
+// places gives each package its layer, by its folder below internal/; folders
+// further below have the layer of the one above them. The packages of the
+// design that are still to come have their place already.
+var places = map[string]layer{
+	"model": values,
+	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "config": pure,
+	"core":   center,
+	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell,
+	"daemon": loop,
+	"cli":    command, "ubuscmd": command,
+	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests,
+}
+
+// sideways are the imports within one layer, each with its reason.
+var sideways = map[string]string{
+	"proto config":   "a handler reads the section of its interface",
+	"iface config":   "an interface is configuration applied to a device",
+	"iface proto":    "an interface calls its handler",
+	"iface plan":     "what an interface wants is a plan.Objects",
+	"device config":  "a device is what a section says",
+	"device plan":    "what a device wants is a plan.LinkWant",
+	"dryrun store":   "what is ours decides what a reload would do",
+	"cli ubuscmd":    "the verb netbraid ubus",
+	"capture nstest": "real namespaces",
+}
+
+// place finds the layer of a folder; ok is false when the table does not know
+// it. name is the key of the table.
+func place(dir string) (l layer, name string, ok bool) {
+	switch parts := strings.Split(dir, "/"); {
+	case parts[0] == "cmd":
+		return program, "cmd", true
+	case parts[0] == "internal" && len(parts) > 1:
+		l, ok = places[parts[1]]
+		return l, parts[1], ok
+	default:
+		return public, parts[0], true
+	}
+}
+
+// checkImports holds that imports point one way.
+func checkImports(t *tree) (out []violation) {
+	for _, p := range t.pkgs {
+		from, name, ok := place(p.dir)
+		if !ok {
+			out = append(out, violation{p.dir, 0, "this package has no layer: give it one in places (internal/archtest/imports.go)"})
+			continue
+		}
+		for _, f := range p.files {
+			f.imports(func(s *ast.ImportSpec, imported string) {
+				dir, inside := strings.CutPrefix(imported, t.module+"/")
+				if !inside {
+					return
+				}
+				if why := mayImport(from, name, dir, f.test); why != "" {
+					out = append(out, violation{f.path, t.line(s.Pos()), why})
+				}
+			})
+		}
+	}
+	return out
+}
+
+// mayImport says why a file must not import the package in folder dir; empty
+// when it may.
+func mayImport(from layer, name, dir string, test bool) string {
+	to, target, ok := place(dir)
+	switch {
+	case !ok:
+		return "imports " + dir + ", which has no layer"
+	case from == public:
+		if strings.HasPrefix(dir, "internal/") {
+			return "a public package imports " + dir
+		}
+	case test || name == target: // the rest is of programs
+	case from == program && target != "cli":
+		return "a command imports " + dir + ": it may import internal/cli"
+	case from == tests:
+		// The simulated kernel may know the core, as the worlds of the shell do.
+		if target == "sim" || name == "sim" && to > center {
+			return "package " + name + " imports " + dir + " (" + to.String() + ")"
+		}
+	case to == tests:
+		return "a program imports " + dir + ", which is for tests"
+	case to > from:
+		return fmt.Sprintf("layer %s imports %s of layer %s: imports point the other way", from, dir, to)
+	case to == from && sideways[name+" "+target] == "":
+		return fmt.Sprintf("imports %s of its own layer (%s): sideways does not have it", dir, to)
+	case target == "uci" && from <= center && name != "config":
+		return "the core reads UCI through package config"
+	}
+	return ""
+}
+
+// unusedSideways lists the entries of sideways that nobody needs any more.
+// Packages that are not there yet are left out.
+func unusedSideways(t *tree, allowed map[string]string) (unused []string) {
+	there, used := map[string]bool{}, map[string]bool{}
+	for _, p := range t.pkgs {
+		_, name, _ := place(p.dir)
+		there[name] = true
+		for _, f := range p.files {
+			f.imports(func(_ *ast.ImportSpec, imported string) {
+				if dir, inside := strings.CutPrefix(imported, t.module+"/"); inside {
+					_, target, _ := place(dir)
+					used[name+" "+target] = true
+				}
+			})
+		}
+	}
+	for pair := range allowed {
+		from, to, _ := strings.Cut(pair, " ")
+		if there[from] && there[to] && !used[pair] {
+			unused = append(unused, pair)
+		}
+	}
+	slices.Sort(unused)
+	return unused
+}
