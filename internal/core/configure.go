@@ -80,6 +80,7 @@ func (c *Core) configureRoutes(next *config.Config) {
 	for n := range c.ifaces {
 		if !sameRoutes(before[n], c.routes[n]) {
 			c.ifaces[n].MarkDirty()
+			c.check[n] = true
 		}
 	}
 	free := &plan.Objects{}
@@ -162,6 +163,9 @@ func (c *Core) dropInterface(n string) {
 	}
 	delete(c.ifaces, n)
 	delete(c.check, n)
+	delete(c.due, n)
+	delete(c.settling, n)
+	delete(c.dirty, n)
 	for i, x := range c.order {
 		if x == n {
 			c.order = append(c.order[:i:i], c.order[i+1:]...)

@@ -55,6 +55,12 @@ type Core struct {
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
 	check    map[string]bool            // interfaces to look at
+	dirty    map[string]bool            // interfaces whose objects have to be computed
+	settling map[string]bool            // interfaces that wait for what they want to be in place
+	due      map[string]time.Time       // interfaces that want a Tick
+
+	newSettling []string // of settling, those not looked at yet
+	progress    uint64   // of the planner when settling was last looked at
 
 	started      bool
 	live         bool // links have been read once
@@ -81,7 +87,7 @@ func New(o Options) *Core {
 		protos: o.Protos, rng: rand.New(rand.NewPCG(o.Seed, 2)),
 		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{},
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
-		check: map[string]bool{},
+		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
 	}
 	for _, n := range o.Down {
 		c.down[n] = true
@@ -216,8 +222,8 @@ func (c *Core) Deadline() time.Time {
 	}
 	add(c.mirror.Deadline())
 	add(c.planner.Deadline())
-	for _, m := range c.ifaces {
-		add(m.Deadline(c.now))
+	for _, t := range c.due {
+		add(t)
 	}
 	if c.planner.HasSysctls() {
 		add(c.sweepAt)

@@ -39,10 +39,10 @@ func (c *Core) run() {
 
 // machines moves devices and interfaces until nothing moves any more.
 func (c *Core) machines() {
-	for _, n := range c.order {
-		m := c.ifaces[n]
-		if d := m.Deadline(c.now); !d.IsZero() && !c.now.Before(d) {
-			m.Tick(c.now)
+	for _, n := range sortedKeys(c.due) {
+		if !c.now.Before(c.due[n]) {
+			delete(c.due, n)
+			c.ifaces[n].Tick(c.now)
 			c.check[n] = true
 		}
 	}
@@ -84,6 +84,7 @@ func (c *Core) checkInterface(n string) {
 	m.Check(c.now)
 	c.claimL3(m)
 	c.notices(m)
+	c.noteState(m)
 	for a := range c.aliases[n] {
 		am := c.ifaces[a]
 		if am == nil {
@@ -95,6 +96,34 @@ func (c *Core) checkInterface(n string) {
 	}
 	if m.Gone {
 		c.dropInterface(n)
+	}
+}
+
+// noteState notes what an interface that has been looked at needs next, so
+// that nothing has to walk over all of them.
+func (c *Core) noteState(m *iface.Machine) {
+	n := m.Config.Name
+	if m.TakeDirty() {
+		c.dirty[n] = true
+	}
+	if on := m.Settling(); on != c.settling[n] {
+		setIf(c.settling, n, on)
+		if on {
+			c.newSettling = append(c.newSettling, n)
+		}
+	}
+	if d := m.Deadline(c.now); d.IsZero() {
+		delete(c.due, n)
+	} else {
+		c.due[n] = d
+	}
+}
+
+func setIf(set map[string]bool, n string, on bool) {
+	if on {
+		set[n] = true
+	} else {
+		delete(set, n)
 	}
 }
 
@@ -212,12 +241,12 @@ func (c *Core) wants() {
 	for _, name := range c.graph.Changed() {
 		c.planner.SetLink(name, c.graph.Want(name))
 	}
-	for _, n := range c.order {
-		m := c.ifaces[n]
-		if m.TakeDirty() {
+	for _, n := range sortedKeys(c.dirty) {
+		if m := c.ifaces[n]; m != nil {
 			c.planner.SetObjects(m.User(), m.Objects(c.ifindex(m.L3Device()), c.routes[n]))
 		}
 	}
+	clear(c.dirty)
 }
 
 func (c *Core) ifindex(device string) uint32 {
@@ -264,19 +293,19 @@ var errGone = goneError{}
 // ends the time in which nothing is removed. It tells whether anything moved.
 func (c *Core) settle() bool {
 	moved := false
-	waiting := false
-	for _, n := range c.order {
+	names := c.newSettling
+	if v := c.planner.Progress(); v != c.progress {
+		c.progress = v
+		names = sortedKeys(c.settling)
+	}
+	c.newSettling = nil
+	for _, n := range names {
 		m := c.ifaces[n]
-		if !m.Settling() {
-			waiting = waiting || c.inherited && m.State() == iface.SettingUp
+		if m == nil || !m.Settling() || !c.planner.Settled(m.User()) {
 			continue
 		}
-		if !c.planner.Settled(m.User()) {
-			waiting = true
-			continue
-		}
+		delete(c.settling, n)
 		m.Settled(c.now)
-		c.notices(m)
 		c.check[n] = true
 		for a := range c.aliases[n] {
 			c.check[a] = true
@@ -287,11 +316,21 @@ func (c *Core) settle() bool {
 		return moved
 	}
 	late := !c.now.Before(c.configuredAt.Add(settleMax))
-	if c.planner.Idle() && !waiting || late {
+	if late || len(c.settling) == 0 && c.planner.Idle() && !(c.inherited && c.waiting()) {
 		c.settled = true
 		c.planner.Release()
 		c.act(Settled{})
 		return true
+	}
+	return false
+}
+
+// waiting tells whether some interface is still being set up.
+func (c *Core) waiting() bool {
+	for _, m := range c.ifaces {
+		if m.State() == iface.SettingUp {
+			return true
+		}
 	}
 	return false
 }

@@ -28,6 +28,7 @@ type ledger struct {
 	entries map[any]*entry
 	placed  map[any]bool
 	drift   map[any]*drift
+	version uint64 // counts the keys that came to be in place, or failed
 }
 
 type entry struct {
@@ -138,7 +139,10 @@ func (l *ledger) wrote(op *Op) {
 func (l *ledger) inPlace(k any, wanted bool) {
 	delete(l.entries, k)
 	if wanted {
-		l.placed[k] = true
+		if !l.placed[k] {
+			l.version++
+			l.placed[k] = true
+		}
 	} else {
 		delete(l.placed, k)
 		delete(l.drift, k)
@@ -160,6 +164,7 @@ func (l *ledger) back(now time.Time, op *Op, e *entry, f Failure, jitter float64
 	if f.Code == "NOT_KEPT" {
 		delay = retryMax
 	}
+	l.version++
 	e.attempts++
 	f.Attempts = e.attempts
 	e.failure = f
@@ -169,6 +174,10 @@ func (l *ledger) back(now time.Time, op *Op, e *entry, f Failure, jitter float64
 // note shows a condition that is not a failed write (KEY_TAKEN), without a
 // retry of its own.
 func (l *ledger) note(k any, f Failure) {
+	if e := l.entries[k]; e != nil && e.failure == f && e.until.IsZero() && e.wrote == nil {
+		return
+	}
+	l.version++
 	l.entries[k] = &entry{failure: f}
 }
 

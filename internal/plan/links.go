@@ -97,6 +97,9 @@ func (p *Planner) createLink(w *LinkWant) {
 	if w.Set&rtnl.LinkMaster != 0 || len(w.Sysctl) > 0 {
 		req.Set &^= rtnl.LinkUp // first the settings, then up
 	}
+	if w.Link.Kind == "bridge" {
+		req.Set &^= rtnl.LinkMTU // given at creation it yields to the first port's; set later it stays
+	}
 	if p.lastIdx == 0 {
 		p.lastIdx = p.have.MaxIndex()
 	}

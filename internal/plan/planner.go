@@ -422,6 +422,10 @@ func (p *Planner) jitter() float64 { return 0.75 + 0.5*p.rng.Float64() }
 // Failures lists what does not work, sorted; of one owner, or of all with "".
 func (p *Planner) Failures(owner string) []Failure { return p.ledger.failures(owner) }
 
+// Progress changes whenever a key has come to be in place or has failed:
+// before that, Settled answers as it did.
+func (p *Planner) Progress() uint64 { return p.ledger.version }
+
 // Settled tells whether everything that owner wants is in place or has been
 // tried and failed.
 func (p *Planner) Settled(owner string) bool {
