@@ -16,8 +16,10 @@ func (p *Planner) planLink(name string) {
 	if l == nil {
 		if w != nil && w.Create {
 			p.createLink(w)
-		} else if w != nil {
-			p.ledger.inPlace(LinkKey{p.ns, name}, false) // nothing to do before it is there
+		} else {
+			// Nothing to do before it is there; a write that came too late
+			// for a link that has gone is no failure.
+			p.ledger.inPlace(LinkKey{p.ns, name}, false)
 		}
 		return
 	}
