@@ -296,9 +296,9 @@ func (k *Kernel) reorderPromoted(d, p *ifa4) {
 func (k *Kernel) inetEvent(ev event, l *link) {
 	switch ev {
 	case evUp:
-		if l.in4 != nil && l.isLoop() && len(l.in4.addrs) == 0 && l.MTU >= minMTU {
+		if l.in4 != nil && l.isLoop() && l.MTU >= minMTU {
 			a := &ifa4{link: l, local: 0x7f000001, addr: 0x7f000001, Addr: rtnl.Addr{Family: unix.AF_INET, PrefixLen: 8,
-				Scope: unix.RT_SCOPE_HOST, Protocol: protoKernelLo, Local: addr4(0x7f000001), Label: l.Name}}
+				Scope: unix.RT_SCOPE_HOST, Local: addr4(0x7f000001), Label: l.Name}}
 			k.setLifetime4(a, rtnl.LifetimeForever, rtnl.LifetimeForever)
 			k.insertAddr4(a)
 		}

@@ -114,9 +114,9 @@ func (k *Kernel) newAddr6(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 	case !a.Local.IsValid():
 		return fail(unix.EINVAL, "")
 	case a.Valid == 0 || a.Preferred > a.Valid:
-		return fail(unix.EINVAL, "IPv6: address lifetime invalid")
+		return fail(unix.EINVAL, "ipv6: address lifetime invalid")
 	case l == nil:
-		return fail(unix.ENODEV, "IPv6: Unable to find the interface")
+		return fail(unix.ENODEV, "ipv6: Unable to find the interface")
 	}
 	if l.in6 == nil {
 		return fail(unix.ENOBUFS, "")
@@ -126,7 +126,7 @@ func (k *Kernel) newAddr6(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 		flags &^= unix.IFA_F_OPTIMISTIC
 	}
 	if flags&unix.IFA_F_NODAD != 0 && flags&unix.IFA_F_OPTIMISTIC != 0 {
-		return fail(unix.EINVAL, "IPv6: address with \"optimistic\" flag must not have \"nodad\" flag")
+		return fail(unix.EINVAL, "ipv6: address with \"optimistic\" flag must not have \"nodad\" flag")
 	}
 	old := k.findAddr6(l, a.Local)
 	if old == nil {
@@ -135,7 +135,7 @@ func (k *Kernel) newAddr6(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 		return k.addAddr6(l, &n)
 	}
 	if h.Flags&unix.NLM_F_EXCL != 0 || h.Flags&unix.NLM_F_REPLACE == 0 {
-		return fail(unix.EEXIST, "IPv6: address already assigned")
+		return fail(unix.EEXIST, "ipv6: address already assigned")
 	}
 	return k.modifyAddr6(old, a, flags)
 }
@@ -155,13 +155,13 @@ func (k *Kernel) findAddr6(l *link, a netip.Addr) *ifa6 {
 // addAddr6 is inet6_addr_add.
 func (k *Kernel) addAddr6(l *link, a *rtnl.Addr) *rtnl.Error {
 	if a.PrefixLen > 128 {
-		return fail(unix.EINVAL, "IPv6: Invalid prefix length")
+		return fail(unix.EINVAL, "ipv6: Invalid prefix length")
 	}
 	if a.Flags&unix.IFA_F_MANAGETEMPADDR != 0 && a.PrefixLen != 64 {
-		return fail(unix.EINVAL, "IPv6: address with \"mngtmpaddr\" flag must have a prefix length of 64")
+		return fail(unix.EINVAL, "ipv6: address with \"mngtmpaddr\" flag must have a prefix length of 64")
 	}
 	if k.confInt(v6, l.Name, confDisableIPv6) != 0 && !l.isLoop() {
-		return fail(unix.EACCES, "IPv6: IPv6 is disabled on this device")
+		return fail(unix.EACCES, "ipv6: IPv6 is disabled on this device")
 	}
 	k.addMulticastRoute(l)
 	n := &ifa6{Addr: *a, link: l}
@@ -204,11 +204,11 @@ func (k *Kernel) insertAddr6(n *ifa6) *rtnl.Error {
 	l := n.link
 	switch {
 	case n.Local == any6, n.Local.IsMulticast() && !n.has(unix.IFA_F_MCAUTOJOIN), n.Local == netip.IPv6Loopback() && !l.isLoop():
-		return fail(unix.EADDRNOTAVAIL, "IPv6: Cannot assign requested address")
+		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign requested address")
 	case k.confInt(v6, l.Name, confDisableIPv6) != 0:
-		return fail(unix.EACCES, "IPv6: IPv6 is disabled on this device")
+		return fail(unix.EACCES, "ipv6: IPv6 is disabled on this device")
 	case k.findAddr6(l, n.Local) != nil:
-		return fail(unix.EEXIST, "IPv6: address already assigned")
+		return fail(unix.EEXIST, "ipv6: address already assigned")
 	}
 	if !n.has(unix.IFA_F_NODAD) {
 		n.Flags |= unix.IFA_F_TENTATIVE
@@ -280,11 +280,11 @@ func (k *Kernel) delAddr6(a *rtnl.Addr) *rtnl.Error {
 	case !a.Local.IsValid():
 		return fail(unix.EINVAL, "")
 	case a.PrefixLen > 128:
-		return fail(unix.EINVAL, "IPv6: Invalid prefix length")
+		return fail(unix.EINVAL, "ipv6: Invalid prefix length")
 	case l == nil:
-		return fail(unix.ENODEV, "IPv6: Unable to find the interface")
+		return fail(unix.ENODEV, "ipv6: Unable to find the interface")
 	case l.in6 == nil:
-		return fail(unix.ENXIO, "IPv6: IPv6 is disabled on this device")
+		return fail(unix.ENXIO, "ipv6: IPv6 is disabled on this device")
 	}
 	for _, o := range l.in6.addrs {
 		if o.Local == a.Local && o.PrefixLen == a.PrefixLen {
@@ -292,7 +292,7 @@ func (k *Kernel) delAddr6(a *rtnl.Addr) *rtnl.Error {
 			return nil
 		}
 	}
-	return fail(unix.EADDRNOTAVAIL, "IPv6: address not found")
+	return fail(unix.EADDRNOTAVAIL, "ipv6: address not found")
 }
 
 // removeAddr6 is ipv6_del_addr.

@@ -69,6 +69,9 @@ func (k *Kernel) createBridge(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 	if e := k.registerNamed(l); e != nil {
 		return e
 	}
+	if l.addrSet {
+		k.selectStates(l)
+	}
 	if e := k.setBridge(l, r); e != nil {
 		k.unregister([]*link{l})
 		return e
@@ -125,6 +128,7 @@ func (k *Kernel) setBridge(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 	}
 	if has(rtnl.BridgePriority) {
 		b.Priority = v.Priority
+		k.selectStates(l)
 	}
 	if e := k.setBridgeVLAN(l, r); e != nil {
 		return e
@@ -218,7 +222,14 @@ func (k *Kernel) setBridgeMulticast(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 	return nil
 }
 
-func (k *Kernel) setBridgeAddr(l *link, a rtnl.HWAddr) { l.Addr = a }
+// setBridgeAddr is br_stp_change_bridge_id, after which the spanning tree is
+// computed again: a bridge without ports loses its carrier.
+func (k *Kernel) setBridgeAddr(l *link, a rtnl.HWAddr) {
+	if l.Addr != a {
+		l.Addr = a
+		k.selectStates(l)
+	}
+}
 
 func (k *Kernel) openBridge(l *link) {
 	for _, p := range slices.Clone(l.ports) {
@@ -284,7 +295,7 @@ func (k *Kernel) recalculate(l *link) bool {
 	if low == l.Addr {
 		return false
 	}
-	l.Addr = low
+	k.setBridgeAddr(l, low)
 	return true
 }
 

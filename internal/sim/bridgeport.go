@@ -15,7 +15,7 @@ func (k *Kernel) portMessage(typ uint16, p *link) {
 	}
 	i := k.portInfo(p)
 	if typ == unix.RTM_DELLINK {
-		i.Port = rtnl.Port{}
+		i.Port, i.PortKind = rtnl.Port{}, ""
 	}
 	k.notifyLink(typ, i)
 }
@@ -25,19 +25,26 @@ func (k *Kernel) portInfo(p *link) *rtnl.Link {
 	full := k.info(p)
 	return &rtnl.Link{
 		Index: full.Index, Family: unix.AF_BRIDGE, Type: full.Type, Flags: full.Flags, Name: full.Name, MTU: full.MTU,
-		Addr: full.Addr, Master: full.Master, Parent: full.Parent, ParentNSID: -1, OperState: full.OperState, Port: p.port.Port,
+		Addr: full.Addr, Master: full.Master, Parent: full.Parent, ParentNSID: -1, OperState: full.OperState, PortKind: full.PortKind, Port: p.port.Port,
 	}
 }
+
+// Costs of ports: what a speed of 10 Gb/s makes, which veths and taps claim
+// and our hardware has, and what no known speed makes.
+const (
+	costFast    = 2
+	costUnknown = 100
+)
 
 // portCost is what the ethtool speed of a link makes it cost.
 func portCost(l *link) uint32 {
 	for l.lower != nil {
 		l = l.lower
 	}
-	if l.Kind == kindVeth {
-		return 2
+	if l.Kind == kindBridge {
+		return costUnknown
 	}
-	return 100
+	return costFast
 }
 
 func hasUpper(l, other *link) bool {
@@ -105,6 +112,16 @@ func freePort(b *link) uint16 {
 // delPort is br_del_if.
 func (k *Kernel) delPort(l *link) {
 	b := l.master
+	k.dropPort(l)
+	k.adjustMTU(b)
+	if k.recalculate(b) {
+		k.event(evChangeAddr, b)
+	}
+}
+
+// dropPort is del_nbp.
+func (k *Kernel) dropPort(l *link) {
+	b := l.master
 	k.addAllMulti(l, -1)
 	k.addPromisc(l, -1, true)
 	k.disablePort(b, l)
@@ -113,10 +130,6 @@ func (k *Kernel) delPort(l *link) {
 	l.master = nil
 	l.port = port{}
 	k.event(evChangeUpper, l)
-	k.adjustMTU(b)
-	if k.recalculate(b) {
-		k.event(evChangeAddr, b)
-	}
 }
 
 func (k *Kernel) managePromisc(*link) {}

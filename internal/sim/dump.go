@@ -246,8 +246,8 @@ func (k *Kernel) dumpNeighs(d *dump, family uint8, body []byte) {
 }
 
 func (k *Kernel) dumpRules(d *dump, family uint8) {
-	for f := range k.rules {
-		if family != unix.AF_UNSPEC && familyIndex(family) != f {
+	for _, f := range []int{v4, ipmr, ip6mr, v6} {
+		if family != unix.AF_UNSPEC && (familyIndex(family) != f || f > v6) {
 			continue
 		}
 		for i := range k.rules[f].rules {

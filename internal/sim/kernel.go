@@ -49,12 +49,13 @@ type Kernel struct {
 	conf    [2]confTrees
 	fib4    fib4
 	fib6    fib6
-	rules   [2]ruleList
+	rules   [4]ruleList // by v4, v6, ipmr, ip6mr
 	neighs  neighTable
 	queue   queue
 	faults  faults
 	seq     uint32 // of the request in execution
 	scratch []byte
+	macs    []rtnl.HWAddr // what randomMAC gives first, in tests
 }
 
 // New makes a namespace as unshare(CLONE_NEWNET) does: the loopback link,
@@ -110,10 +111,14 @@ func (k *Kernel) Request(msg []byte) *rtnl.Error {
 		return fail(unix.EINVAL, err.Error())
 	}
 	if e := k.faults.take(h, body); e != nil {
+		e.Type = h.Type
 		return e
 	}
 	k.seq = h.Seq
 	e := k.execute(h, body)
+	if e != nil {
+		e.Type = h.Type
+	}
 	k.Settle()
 	k.seq = 0
 	return e
@@ -144,7 +149,7 @@ func (k *Kernel) execute(h rtnl.Header, body []byte) *rtnl.Error {
 		if err := rtnl.DecodeRule(body, &r); err != nil {
 			return fail(unix.EINVAL, err.Error())
 		}
-		return k.ruleRequest(h, &r)
+		return k.ruleRequest(h, &r, hasAttr(body, unix.SizeofRtMsg, fraPriority))
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		var n rtnl.Neigh
 		if err := rtnl.DecodeNeigh(body, &n); err != nil {
@@ -219,6 +224,11 @@ func (k *Kernel) Tick(d time.Duration) {
 }
 
 func (k *Kernel) randomMAC() rtnl.HWAddr {
+	if len(k.macs) > 0 {
+		m := k.macs[0]
+		k.macs = k.macs[1:]
+		return m
+	}
 	v := k.pcg.Uint64()
 	var m [6]byte
 	for i := range m {

@@ -154,6 +154,7 @@ func (k *Kernel) register(l *link) *rtnl.Error {
 	at, _ := slices.BinarySearchFunc(k.order, l.Index, func(o *link, i uint32) int { return cmp.Compare(o.Index, i) })
 	k.order = slices.Insert(k.order, at, l)
 	l.registered = true
+	k.attachAll()
 	if !l.carrier {
 		k.policy(l)
 	}
@@ -398,6 +399,7 @@ func (k *Kernel) unlinkOrder(l *link) {
 	delete(k.links, l.Index)
 	delete(k.byName, l.Name)
 	l.registered = false
+	k.attachAll()
 }
 
 // unregister removes links as unregister_netdevice_many does: all are closed

@@ -276,6 +276,7 @@ func (k *Kernel) rename(l *link, name string) *rtnl.Error {
 	k.renameConf(l.Name, name)
 	l.Name = name
 	k.byName[name] = l
+	k.attachAll()
 	k.event(evChangeName, l)
 	return nil
 }
@@ -404,10 +405,11 @@ func (k *Kernel) deleteLinks(ls []*link) {
 		case kindVeth:
 			if l.peer != nil {
 				add(l.peer)
+				l.peer.peer, l.peer = nil, nil
 			}
 		case kindBridge:
 			for _, p := range slices.Clone(l.ports) {
-				k.delPort(p)
+				k.dropPort(p)
 			}
 		case kindMACVLAN, kindVLAN:
 			k.detach(l)

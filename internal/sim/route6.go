@@ -47,7 +47,7 @@ func (k *Kernel) nexthop6(c *config6) (nexthop, *rtnl.Error) {
 		}
 		h.flags |= unix.RTNH_F_ONLINK
 	}
-	if c.reject || dev != nil && dev.isLoop() && c.dst != netip.IPv6Loopback() && !c.local {
+	if c.reject {
 		if k.lo.in6 == nil {
 			return h, fail(unix.ENODEV, "")
 		}
@@ -178,9 +178,7 @@ func (k *Kernel) addKernelRoute6(l *link, p netip.Prefix, table uint32, typ uint
 		return
 	}
 	r := &route6{key6: key6{dst: p}, tableID: table, protocol: unix.RTPROT_KERNEL, typ: typ, metric: metric, hop: h}
-	if h.dev != l {
-		r.reject = true
-	}
+	r.reject = l.isLoop()
 	k.insertTimed6(0, r, true, expires)
 }
 

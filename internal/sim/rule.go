@@ -20,6 +20,8 @@ const (
 
 	ruleInvert     = 2
 	ruleUnresolved = 4
+	ruleIifGone    = 8
+	ruleOifGone    = 16
 
 	prefLocal   = 0
 	prefMain    = 32766
@@ -30,10 +32,25 @@ type rule struct{ rtnl.Rule }
 
 type ruleList struct{ rules []rule }
 
+// Families of the multicast routing rules, which are there but do nothing here.
+const (
+	ipmr  = 2
+	ip6mr = 3
+
+	familyIPMR  = 128 // RTNL_FAMILY_IPMR, linux/rtnetlink.h
+	familyIP6MR = 129
+)
+
 // defaultRules are three for IPv4 and two for IPv6, which has no table default.
 func (k *Kernel) defaultRules() {
 	add := func(family uint8, pref, table uint32) {
 		f := familyIndex(family)
+		switch family {
+		case familyIPMR:
+			f = ipmr
+		case familyIP6MR:
+			f = ip6mr
+		}
 		k.rules[f].rules = append(k.rules[f].rules, rule{rtnl.Rule{Family: family, Action: frActToTable, Priority: pref, Table: table,
 			Protocol: unix.RTPROT_KERNEL, SuppressPL: -1, SuppressIG: -1}})
 	}
@@ -42,6 +59,8 @@ func (k *Kernel) defaultRules() {
 	add(unix.AF_INET, prefDefault, unix.RT_TABLE_DEFAULT)
 	add(unix.AF_INET6, prefLocal, unix.RT_TABLE_LOCAL)
 	add(unix.AF_INET6, prefMain, unix.RT_TABLE_MAIN)
+	add(familyIPMR, prefDefault, unix.RT_TABLE_DEFAULT)
+	add(familyIP6MR, prefDefault, unix.RT_TABLE_MAIN)
 }
 
 // matches tells whether the rule applies to a flow of the kernel's own, which
@@ -59,18 +78,18 @@ func (l *ruleList) target(pref uint32) int {
 	return slices.IndexFunc(l.rules, func(r rule) bool { return r.Priority == pref })
 }
 
-func (k *Kernel) ruleRequest(h rtnl.Header, r *rtnl.Rule) *rtnl.Error {
+func (k *Kernel) ruleRequest(h rtnl.Header, r *rtnl.Rule, given bool) *rtnl.Error {
 	if r.Family != unix.AF_INET && r.Family != unix.AF_INET6 {
 		return fail(unix.EAFNOSUPPORT, "")
 	}
 	if h.Type == unix.RTM_NEWRULE {
-		return k.newRule(h, r)
+		return k.newRule(h, r, given)
 	}
 	return k.delRule(r)
 }
 
 // newRule is fib_nl_newrule.
-func (k *Kernel) newRule(h rtnl.Header, r *rtnl.Rule) *rtnl.Error {
+func (k *Kernel) newRule(h rtnl.Header, r *rtnl.Rule, given bool) *rtnl.Error {
 	l := &k.rules[familyIndex(r.Family)]
 	n := rule{*r}
 	if e := k.checkRule(&n); e != nil {
@@ -79,9 +98,10 @@ func (k *Kernel) newRule(h rtnl.Header, r *rtnl.Rule) *rtnl.Error {
 	if h.Flags&unix.NLM_F_EXCL != 0 && slices.ContainsFunc(l.rules, func(o rule) bool { return o.same(&n) }) {
 		return fail(unix.EEXIST, "")
 	}
-	if n.Priority == 0 && len(l.rules) > 1 && l.rules[1].Priority > 0 {
+	if !given && len(l.rules) > 1 && l.rules[1].Priority > 0 {
 		n.Priority = l.rules[1].Priority - 1
 	}
+	k.attach(&n)
 	if n.Action == frActGoto {
 		if n.Goto <= n.Priority {
 			return fail(unix.EINVAL, "Backward goto not supported")
@@ -145,9 +165,30 @@ func (r *rule) same(o *rule) bool {
 		a.Priority = 0
 	}
 	a.Protocol, b.Protocol = 0, 0
-	a.Flags &^= ruleUnresolved
-	b.Flags &^= ruleUnresolved
+	const state = ruleUnresolved | ruleIifGone | ruleOifGone
+	a.Flags &^= state
+	b.Flags &^= state
 	return a == b
+}
+
+// attach notes whether the links that the rule names exist.
+func (k *Kernel) attach(r *rule) {
+	r.Flags &^= ruleIifGone | ruleOifGone
+	if r.IifName != "" && k.byName[r.IifName] == nil {
+		r.Flags |= ruleIifGone
+	}
+	if r.OifName != "" && k.byName[r.OifName] == nil {
+		r.Flags |= ruleOifGone
+	}
+}
+
+// attachAll does so when a link came, went or got another name.
+func (k *Kernel) attachAll() {
+	for f := range k.rules {
+		for i := range k.rules[f].rules {
+			k.attach(&k.rules[f].rules[i])
+		}
+	}
 }
 
 // delRule is fib_nl_delrule: what the request names must agree.
@@ -193,4 +234,21 @@ func ruleMatches(o, w *rtnl.Rule) bool {
 		(w.SuppressIG < 0 || w.SuppressIG == o.SuppressIG) && (!w.Src.IsValid() || w.Src == o.Src) && (!w.Dst.IsValid() || w.Dst == o.Dst) &&
 		(w.SportStart == 0 || w.SportStart == o.SportStart && w.SportEnd == o.SportEnd) &&
 		(w.DportStart == 0 || w.DportStart == o.DportStart && w.DportEnd == o.DportEnd) && (w.Goto == 0 || w.Goto == o.Goto)
+}
+
+const fraPriority = 6 // FRA_PRIORITY
+
+// hasAttr tells whether a body has an attribute behind its fixed part.
+func hasAttr(body []byte, fixed int, typ uint16) bool {
+	for b := body[min(fixed, len(body)):]; len(b) >= unix.SizeofRtAttr; {
+		n := int(native.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return false
+		}
+		if native.Uint16(b[2:])&0x3fff == typ {
+			return true
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return false
 }

@@ -16,10 +16,13 @@ var native = binary.NativeEndian
 // AddHardware plugs in a network card: an Ethernet link without a kind, down,
 // with carrier. It returns its ifindex. The name must be free and valid.
 func (k *Kernel) AddHardware(name string) (uint32, error) {
+	return k.addHardware(name, 0, k.randomMAC())
+}
+
+func (k *Kernel) addHardware(name string, index uint32, addr rtnl.HWAddr) (uint32, error) {
 	l := k.newEther(name)
 	l.maxMTU = maxMTUHW
-	l.Addr = k.randomMAC()
-	l.PermAddr = l.Addr
+	l.Index, l.Addr, l.PermAddr = index, addr, addr
 	if e := k.registerNamed(l); e != nil {
 		return 0, fmt.Errorf("sim: hardware %s: %w", name, e)
 	}
@@ -90,7 +93,7 @@ func (k *Kernel) String() string {
 	for _, key := range k.neighs.sorted() {
 		fmt.Fprintln(&b, rtnl.FormatNeigh(k.neighs.m[key], k.name))
 	}
-	for f := range k.rules {
+	for _, f := range []int{v4, v6} {
 		for i := range k.rules[f].rules {
 			fmt.Fprintln(&b, rtnl.FormatRule(&k.rules[f].rules[i].Rule, k.name))
 		}

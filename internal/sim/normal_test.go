@@ -1,0 +1,130 @@
+package sim
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl"
+)
+
+// shown is one message, made comparable: which object it is about, and what it
+// says of it.
+type shown struct{ object, text string }
+
+// normal is the ONE place where the two worlds are made alike:
+//   - a tap stands for hardware: its kind, its data and its permanent address
+//     are its own;
+//   - lifetimes that end count down between two readings;
+//   - the number of a message and its sender say who asked, not what is.
+func normal(h rtnl.Header, body []byte) (s shown, err error) {
+	kind, deleted := rtnl.KindOf(h.Type)
+	sign := "+ "
+	if deleted {
+		sign = "- "
+	}
+	switch kind {
+	case rtnl.KindLink:
+		var l rtnl.Link
+		err = rtnl.DecodeLink(body, &l)
+		if l.Kind == "tun" {
+			l.Kind, l.Data = "", ""
+		}
+		l.PermAddr = rtnl.HWAddr{}
+		s.object = fmt.Sprintf("link %d family %d", l.Index, l.Family)
+		s.text = fmt.Sprintf("%s\n      %+v", rtnl.FormatLink(&l, nil), l)
+	case rtnl.KindAddr:
+		var a rtnl.Addr
+		err = rtnl.DecodeAddr(body, &a)
+		for _, life := range []*uint32{&a.Valid, &a.Preferred} {
+			if *life != rtnl.LifetimeForever && *life != 0 {
+				*life = 1
+			}
+		}
+		s.object = fmt.Sprintf("addr %d %v/%d", a.Index, a.Local, a.PrefixLen)
+		s.text = fmt.Sprintf("%s\n      %+v", rtnl.FormatAddr(&a, nil), a)
+	case rtnl.KindRoute:
+		var r rtnl.Route
+		err = rtnl.DecodeRoute(body, &r)
+		if r.Expires > 0 {
+			r.Expires = 1
+		}
+		s.object = fmt.Sprintf("route table %d %v src %v tos %d metric %d", r.Table, r.Dst, r.Src, r.TOS, r.Priority)
+		if r.Family == unix.AF_INET6 && r.Protocol == unix.RTPROT_KERNEL {
+			s.object += fmt.Sprintf(" oif %d", r.Oif)
+		}
+		s.text = fmt.Sprintf("%s flags %#x\n      %+v", rtnl.FormatRoute(&r, nil), h.Flags&0xf00, r)
+	case rtnl.KindRule:
+		var r rtnl.Rule
+		err = rtnl.DecodeRule(body, &r)
+		s.object = fmt.Sprintf("rule %d %d", r.Family, r.Priority)
+		s.text = fmt.Sprintf("%s\n      %+v", rtnl.FormatRule(&r, nil), r)
+	case rtnl.KindNeigh:
+		var n rtnl.Neigh
+		err = rtnl.DecodeNeigh(body, &n)
+		s.object = fmt.Sprintf("neigh %d %v", n.Index, n.Dst)
+		s.text = fmt.Sprintf("%s\n      %+v", rtnl.FormatNeigh(&n, nil), n)
+	default:
+		err = fmt.Errorf("message of type %d", h.Type)
+	}
+	s.text = sign + s.text
+	return s, err
+}
+
+// history is what was announced, per object. A link that is announced twice
+// with nothing changed counts once: the kernel repeats itself when features,
+// queues or counters change, which rtnl.Link does not have.
+type history struct {
+	objects map[string][]string
+	order   []string
+	count   int
+}
+
+func (hi *history) add(datagram []byte) error {
+	if hi.objects == nil {
+		hi.objects = map[string][]string{}
+	}
+	for len(datagram) > 0 {
+		h, body, rest, err := rtnl.NextMessage(datagram)
+		if err != nil {
+			return err
+		}
+		datagram = rest
+		s, err := normal(h, body)
+		if err != nil {
+			return err
+		}
+		old, known := hi.objects[s.object]
+		if !known {
+			hi.order = append(hi.order, s.object)
+		}
+		if kind, _ := rtnl.KindOf(h.Type); kind == rtnl.KindLink && known && old[len(old)-1] == s.text {
+			continue
+		}
+		hi.objects[s.object] = append(old, s.text)
+		hi.count++
+	}
+	return nil
+}
+
+// texts are the messages of a dump.
+func texts(datagrams [][]byte) (all []string, err error) {
+	for _, b := range datagrams {
+		for len(b) > 0 {
+			h, body, rest, err := rtnl.NextMessage(b)
+			if err != nil {
+				return nil, err
+			}
+			b = rest
+			if h.Type == unix.NLMSG_DONE {
+				continue
+			}
+			s, err := normal(h, body)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s.text)
+		}
+	}
+	return all, nil
+}
