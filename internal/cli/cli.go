@@ -110,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help", GroupID: "more"})
 	root.SetVersionTemplate("netbraid {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "daemon", Title: "The daemon:"},

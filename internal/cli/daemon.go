@@ -105,11 +105,14 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 		return err
 	}
 	bus, err := ubus.Open(ctx, ubus.BusOptions{Path: a.socket, Log: log})
+	if err != nil && ctx.Err() != nil {
+		return nil // told to end before it began
+	}
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
-	srv, err = api.NewServer(d, bus, api.Options{Protos: proto.Builtin(), Version: version(), Log: log})
+	srv, err = api.NewServer(d, bus, api.Options{NSFD: -1, Protos: proto.Builtin(), Version: version(), Log: log})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ Exit code: 0 when every step went as it should.`,
 			hold := os.Getenv("DEMO_HOLD")
 			o := demo.Options{Out: a.out, In: a.in, Exe: exe, Colour: colours(a.out), Hold: hold != "" && hold != "0"}
 			if colours(a.out) {
-				o.Pause = time.Second // for the reader
+				o.Pause = 1500 * time.Millisecond // for the reader
 			}
 			return demo.Run(ctx, o)
 		},

@@ -85,11 +85,11 @@ func writeInterfaces(w io.Writer, list []ubus.Table, colour bool) error {
 	if err := t.write(w, colour); err != nil || wrong == 0 {
 		return err
 	}
-	is := "interfaces need"
+	need := "need"
 	if wrong == 1 {
-		is = "interface needs"
+		need = "needs"
 	}
-	_, err := fmt.Fprintf(w, "%d of %d %s a look (more: netbraid status INTERFACE)\n", wrong, len(list), is)
+	_, err := fmt.Fprintf(w, "%d of %s %s a look (more: netbraid status INTERFACE)\n", wrong, count(len(list), "interface"), need)
 	return err
 }
 

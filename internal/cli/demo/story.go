@@ -71,11 +71,11 @@ func (w *world) begin(ctx context.Context) error {
 	if err := w.configure(lanAndWAN); err != nil {
 		return err
 	}
-	if err := errors.Join(w.cable(ctx, "eth0", "laptop"), w.cable(ctx, "eth1", "guest")); err != nil {
-		return err
-	}
-	return w.all(ctx, w.far, "ip link set lo up", "ip addr add "+internet+"/32 dev lo",
-		"ip link set laptop up", "ip addr add 192.168.1.10/24 dev laptop", "ip link set guest up")
+	return errors.Join(
+		w.cable(ctx, "eth0", "laptop", w.far), w.cable(ctx, "eth1", "guest", w.guest),
+		w.all(ctx, w.far, "ip link set lo up", "ip addr add "+internet+"/32 dev lo",
+			"ip link set laptop up", "ip addr add 192.168.1.10/24 dev laptop"),
+		w.all(ctx, w.guest, "ip link set guest up", "ip addr add 192.168.50.20/24 dev guest"))
 }
 
 func (w *world) start(ctx context.Context) error {
@@ -92,7 +92,7 @@ func (w *world) start(ctx context.Context) error {
 
 func (w *world) plugIn(ctx context.Context) error {
 	w.title("Somebody plugs it in")
-	if err := w.cable(ctx, "eth2", "isp"); err != nil {
+	if err := w.cable(ctx, "eth2", "isp", w.far); err != nil {
 		return err
 	}
 	if err := w.all(ctx, w.far, "ip addr add 203.0.113.1/24 dev isp",
@@ -106,11 +106,18 @@ func (w *world) plugIn(ctx context.Context) error {
 }
 
 func (w *world) through(ctx context.Context) error {
-	w.title("Packets go through: to a host behind the gateway, and across the bridge")
-	if err := w.shows(ctx, "ping -q -c 2 -i 0.2 -W 2 "+internet, 0, " 0% packet loss"); err != nil {
-		return err
+	w.title("Packets go through: to a host behind the gateway, to a laptop and a guest on the bridge")
+	for _, host := range []string{internet, "192.168.1.10", "192.168.50.20"} {
+		if err := w.pings(ctx, host); err != nil {
+			return err
+		}
 	}
-	return w.shows(ctx, "ping -q -c 2 -i 0.2 -W 2 192.168.1.10", 0, " 0% packet loss")
+	return nil
+}
+
+// pings sends two packets, none of which may be lost.
+func (w *world) pings(ctx context.Context, host string) error {
+	return w.shows(ctx, "ping -q -c 2 -i 0.2 -W 2 "+host, 0, " 0% packet loss")
 }
 
 // tamper deletes an address (its default route goes with it) and shows what
@@ -151,7 +158,7 @@ func (w *world) tamper(ctx context.Context) error {
 	if err := w.waitAddr(ctx, "eth2", "203.0.113.2/24"); err != nil {
 		return err
 	}
-	return w.shows(ctx, "ping -q -c 2 -i 0.2 -W 2 "+internet, 0, " 0% packet loss")
+	return w.pings(ctx, internet)
 }
 
 func (w *world) change(ctx context.Context) error {
@@ -182,7 +189,7 @@ func (w *world) mistake(ctx context.Context) error {
 	if err := w.shows(ctx, "netbraid reload", 1, "203.0.113.777", "nothing is changed"); err != nil {
 		return err
 	}
-	if err := w.shows(ctx, "ping -q -c 2 -i 0.2 -W 2 "+internet, 0, " 0% packet loss"); err != nil {
+	if err := w.pings(ctx, internet); err != nil {
 		return err
 	}
 	return w.configure(strings.Replace(lanAndWAN, "203.0.113.2/", "203.0.113.7/", 1))
@@ -264,10 +271,12 @@ func (w *world) typed(format string, args ...any) {
 
 func (w *world) say(format string, args ...any) { fmt.Fprintf(w.Out, format+"\n", args...) }
 
-// print prints what a command said, without blank lines.
+// print prints what a command said, without blank lines and what ping says
+// around its one interesting line.
 func (w *world) print(out string) {
 	for _, l := range strings.Split(out, "\n") {
-		if strings.TrimSpace(l) != "" {
+		chatter := strings.HasPrefix(l, "PING ") || strings.HasPrefix(l, "--- ") || strings.HasPrefix(l, "rtt ")
+		if strings.TrimSpace(l) != "" && !chatter {
 			w.say("%s", l)
 		}
 	}
@@ -292,7 +301,8 @@ func (w *world) hold(ctx context.Context) {
 	w.say("\nIt stays open. To look around, in another terminal (as root):")
 	w.say("  nsenter --net=/proc/%d/fd/%d env NETBRAID_UBUS_SOCKET=%s PATH=%s:$PATH bash", os.Getpid(), w.home.FD(),
 		w.path("ubus.sock"), strings.TrimSuffix(w.Exe, "/netbraid"))
-	w.say("  the other ends of the cables: nsenter --net=/proc/%d/fd/%d bash", os.Getpid(), w.far.FD())
+	w.say("  the laptop and the provider: nsenter --net=/proc/%d/fd/%d bash; the guest: --net=/proc/%[1]d/fd/%d",
+		os.Getpid(), w.far.FD(), w.guest.FD())
 	w.say("  configuration and log: %s", w.dir)
 	w.say("Enter (or Ctrl-C) ends it.")
 	enter := make(chan struct{})

@@ -33,7 +33,8 @@ type world struct {
 	Options
 	dir    string
 	home   *rtnl.NS // where netbraid runs
-	far    *rtnl.NS // the other ends of the cables
+	far    *rtnl.NS // the other ends of the cables: a laptop, and the provider
+	guest  *rtnl.NS // another host on the bridge
 	daemon *exec.Cmd
 	ended  chan error // what became of the daemon
 	steps  int
@@ -79,7 +80,10 @@ func (w *world) open() (err error) {
 	if w.home, err = rtnl.NewNS(); err != nil {
 		return err
 	}
-	w.far, err = rtnl.NewNS()
+	if w.far, err = rtnl.NewNS(); err != nil {
+		return err
+	}
+	w.guest, err = rtnl.NewNS()
 	return err
 }
 
@@ -91,7 +95,7 @@ func (w *world) close() {
 	if w.daemon != nil {
 		_ = w.stopDaemon(unix.SIGKILL)
 	}
-	for _, ns := range []*rtnl.NS{w.home, w.far} {
+	for _, ns := range []*rtnl.NS{w.home, w.far, w.guest} {
 		if ns != nil {
 			ns.Close()
 		}
@@ -142,8 +146,8 @@ func (w *world) all(ctx context.Context, ns *rtnl.NS, lines ...string) error {
 }
 
 // cable joins a port here with one at the far end.
-func (w *world) cable(ctx context.Context, port, far string) error {
-	return w.all(ctx, w.home, fmt.Sprintf("ip link add %s type veth peer name %s netns /proc/%d/fd/%d", port, far, os.Getpid(), w.far.FD()))
+func (w *world) cable(ctx context.Context, port, name string, far *rtnl.NS) error {
+	return w.all(ctx, w.home, fmt.Sprintf("ip link add %s type veth peer name %s netns /proc/%d/fd/%d", port, name, os.Getpid(), far.FD()))
 }
 
 func (w *world) configure(text string) error {
@@ -200,9 +204,9 @@ func (w *world) up(ctx context.Context) map[string]bool {
 	return up
 }
 
-// wait polls until ok says yes, for at most 10 s.
+// wait polls until ok says yes, for at most 20 s.
 func (w *world) wait(ctx context.Context, what string, ok func() bool) error {
-	late := time.Now().Add(10 * time.Second)
+	late := time.Now().Add(20 * time.Second)
 	for !ok() {
 		select {
 		case err := <-w.ended:
@@ -213,7 +217,7 @@ func (w *world) wait(ctx context.Context, what string, ok func() bool) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(late) {
-			return fmt.Errorf("not within 10 s: %s; the daemon's log:\n%s", what, w.logTail())
+			return fmt.Errorf("not within 20 s: %s; the daemon's log:\n%s", what, w.logTail())
 		}
 	}
 	return nil
