@@ -184,6 +184,8 @@ func TestBase(t *testing.T) {
 	w.config(read(t, run, "network"))
 	w.start()
 	w.expect(j, initial)
+	w.types()
+	w.signatures()
 
 	ok := ubus.StatusOK
 	w.call(ok, "network.interface.wan", "down", nil)

@@ -131,10 +131,14 @@ func (w *world) listen(ctx context.Context, socket string) {
 	}
 }
 
+func (w *world) ctx() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), callTimeout)
+}
+
 // try calls a method and returns its reply and status.
 func (w *world) try(path, method string, args ubus.Table) (ubus.Table, ubus.Status) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := w.ctx()
 	defer cancel()
 	replies, err := w.client.Call(ctx, path, method, args)
 	st := ubus.StatusOf(err)
