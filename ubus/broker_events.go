@@ -90,7 +90,6 @@ func (b *Broker) event(from *brokerClient, name string, data []byte) {
 	if len(name)+len(data)+64 > MaxMessage {
 		return
 	}
-	b.eventSeq++
 	var sent map[*object]bool
 	for _, p := range b.patterns {
 		if !p.matches(name) || p.object.owner == from || sent[p.object] {
@@ -102,6 +101,7 @@ func (b *Broker) event(from *brokerClient, name string, data []byte) {
 			}
 			sent[p.object] = true
 		}
+		b.eventSeq++
 		p.object.owner.send(MsgInvoke, b.eventSeq, 0, nil, func(buf []byte) []byte {
 			buf = AppendAttrUint32(buf, AttrObjID, p.object.id)
 			buf = AppendAttrString(buf, AttrMethod, name)

@@ -15,7 +15,7 @@ func (b *Broker) invoke(c *brokerClient, h Header, a *attrs, fd *os.File) (run f
 		c.status(h, StatusInvalidArgument)
 		return nil
 	}
-	if h.Peer = a.objID; a.objID <= monitorObject && a.objID != 0 {
+	if a.objID <= monitorObject && a.objID != 0 {
 		closeFile(fd)
 		c.status(h, b.system(c, h, a))
 		return nil

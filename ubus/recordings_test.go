@@ -26,6 +26,7 @@ type recMsg struct {
 	Truncated bool   `json:"truncated"`
 	Len       int    `json:"len"`
 	raw       []byte
+	played    bool
 }
 
 type recRun struct {

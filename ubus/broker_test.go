@@ -1,0 +1,285 @@
+package ubus
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A client's objects go with it, the newest first.
+func TestDisconnect(t *testing.T) {
+	_, path := startBroker(t, BrokerOptions{})
+	ctx := testCtx(t)
+	var got collector
+	if _, err := dial(t, path).Listen(ctx, func(name string, data Table) {
+		p, _ := data.String("path")
+		got.add(name+" "+p, nil)
+	}, "ubus.object.remove"); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, path)
+	for _, p := range []string{"b", "a", "c"} {
+		if _, err := c.AddObject(ctx, p, echoMethods, echo, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Close()
+	got.wait(t, "ubus.object.remove c {}", "ubus.object.remove a {}", "ubus.object.remove b {}")
+}
+
+// dialAs connects with another uid and gid; SO_PEERCRED keeps those of the
+// moment.
+func dialAs(t *testing.T, path string, uid, gid uintptr) (c *Client, err error) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		syscall.RawSyscall(syscall.SYS_SETRESGID, gid, gid, gid)
+		syscall.RawSyscall(syscall.SYS_SETRESUID, uid, uid, uid)
+		c, err = Dial(testCtx(t), path)
+	}()
+	<-done
+	if err == nil {
+		t.Cleanup(func() { c.Close() })
+	}
+	return c, err
+}
+
+// What recording 84 shows: ids without a name are not let in; the monitor is
+// for uid 0 with gid 0.
+func TestCredentials(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{})
+	b.AddObject("local", echoMethods, echo)
+	ctx := testCtx(t)
+	for _, ids := range [][2]uintptr{{54321, 0}, {65534, 54321}} {
+		if c, err := dialAs(t, path, ids[0], ids[1]); !errors.Is(err, io.EOF) && !isReset(err) {
+			t.Errorf("%v: %v %v", ids, c, err)
+		}
+	}
+	c, err := dialAs(t, path, 0, 65534)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Call(ctx, "local", "who", nil); err != nil || !textIs(got, "user", "root") || !textIs(got, "group", "nogroup") {
+		t.Error(got, err)
+	}
+	if err := c.Monitor(ctx, nil); StatusOf(err) != StatusPermissionDenied {
+		t.Error(err)
+	}
+	if c, err = dialAs(t, path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Call(ctx, "local", "who", nil); StatusOf(err) != StatusNotFound {
+		t.Error(err)
+	}
+}
+
+func textIs(replies []Table, name, want string) bool {
+	got, ok := replies[0].String(name)
+	return ok && got == want
+}
+
+func TestSupplementaryGroup(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"group":"daemon","access":{"local":{"methods":["who"],"acl":{"x":1}}},"send":["a"]}`
+	if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b, path := startBroker(t, BrokerOptions{ACLDir: dir, creds: func(*net.UnixConn) (credentials, error) {
+		return credentials{uid: 65534, gid: 65534, groups: []uint32{7, 1}, user: "nobody", group: "nogroup"}, nil
+	}})
+	b.AddObject("local", echoMethods, echo)
+	ctx := testCtx(t)
+	c := dial(t, path)
+	info, err := c.Lookup(ctx, "local")
+	if err != nil || len(info) != 1 || len(info[0].Methods) != 1 || info[0].Methods[0].Name != "who" {
+		t.Fatal(info, err)
+	}
+	if _, err := c.CallID(ctx, info[0].ID, "who", nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.CallID(ctx, info[0].ID, "fail", nil); StatusOf(err) != StatusPermissionDenied {
+		t.Error(err)
+	}
+	if err := c.Send(ctx, "a", nil); err != nil {
+		t.Error(err)
+	}
+	if groups := supplementaryGroups(int32(os.Getpid())); len(groups) == 0 && os.Getuid() == 0 {
+		if own, _ := os.Getgroups(); len(own) > 0 {
+			t.Error("own groups not found", own)
+		}
+	}
+}
+
+// Object 2 hands out the private part of the access lists for own objects.
+func TestACLQuery(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"user":"nobody","access":{"own*":{"methods":["who"],"acl":{"x":1}},"other":{"acl":{"y":1}}}}`
+	os.WriteFile(filepath.Join(dir, "a.json"), []byte(text), 0o644)
+	_, path := startBroker(t, BrokerOptions{ACLDir: dir})
+	ctx := testCtx(t)
+	c := dial(t, path)
+	if _, err := c.AddObject(ctx, "own.x", echoMethods, echo, nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.CallID(ctx, aclObject, "query", nil)
+	if err != nil || len(got) != 1 || got[0].JSON() != `{"seq":0,"acl":[{"obj":"own*","user":"nobody","acl":{"x":1}}]}` {
+		t.Error(got, err)
+	}
+}
+
+// Sizes around the limit: recorded in 61.
+func TestMessageSize(t *testing.T) {
+	b, path := startBroker(t, BrokerOptions{})
+	b.AddObject("local", echoMethods, echo)
+	c := dial(t, path)
+	id, err := c.LookupID(testCtx(t), "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{MaxMessage, MaxMessage + 1} {
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		m, mark := openMessage(nil, MsgInvoke, 9, id)
+		m = AppendAttrString(AppendAttrUint32(m, AttrObjID, id), AttrMethod, "fail")
+		m, data := OpenAttr(m, AttrData)
+		m = CloseAttr(append(m, make([]byte, n-(len(m)-8))...), data)
+		m = closeMessage(m, mark)
+		conn.Write(m)
+		r := newMsgReader(conn)
+		r.next() // HELLO
+		h, _, _, err := r.next()
+		if n == MaxMessage && (err != nil || h.Type != MsgStatus || h.Seq != 9) || n > MaxMessage && err == nil {
+			t.Errorf("%d bytes: %v %v", n, h, err)
+		}
+	}
+}
+
+// mutate damages a message in one of several ways.
+func mutate(b []byte, r *rand.Rand) []byte {
+	b = append([]byte(nil), b...)
+	for range 1 + r.IntN(3) {
+		switch i := r.IntN(len(b)); r.IntN(5) {
+		case 0:
+			b[i] ^= 1 << r.IntN(8)
+		case 1:
+			b[i] = byte(r.Uint32())
+		case 2:
+			binary.BigEndian.PutUint32(b[i&^3:][:4:4], r.Uint32()>>r.IntN(32))
+		case 3: // keeps the length field right
+			if len(b) > 16 {
+				b = b[:len(b)-4]
+				binary.BigEndian.PutUint32(b[8:], uint32(len(b)-8))
+			}
+		case 4:
+			b[1] = byte(r.IntN(13))
+		}
+	}
+	if r.IntN(100) > 0 { // else the length may be wrong: the end of a connection
+		binary.BigEndian.PutUint32(b[8:], uint32(len(b)-8))
+	}
+	return b
+}
+
+// Thousands of damaged messages do not disturb a client that keeps calling.
+// UBUS_MALFORMED sets their number.
+func TestMalformedFlood(t *testing.T) {
+	count := 10_000
+	if n, err := strconv.Atoi(os.Getenv("UBUS_MALFORMED")); err == nil {
+		count = n
+	}
+	b, path := startBroker(t, BrokerOptions{})
+	b.AddObject("local", echoMethods, echo)
+	ctx := testCtx(t)
+	var seeds [][]byte
+	for _, name := range []string{"33-listen-send", "32-notify-reply", "70-malformed", "35-monitor"} {
+		for _, m := range loadRecording(t, name).msgs {
+			if m.Dir == "c2s" && len(m.raw) >= 16 && len(m.raw)%4 == 0 {
+				seeds = append(seeds, m.raw)
+			}
+		}
+	}
+	other := dial(t, path)
+	id, err := other.LookupID(ctx, "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls atomic.Int64
+	var slowest atomic.Int64
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			start := time.Now()
+			if _, err := other.CallID(ctx, id, "echo", Table{{"s", "x"}}); err != nil {
+				t.Error("the other client:", err)
+				return
+			}
+			slowest.Store(max(slowest.Load(), int64(time.Since(start))))
+			calls.Add(1)
+		}
+	}()
+	conns := flood(t, path, seeds, count)
+	eventually(t, func() bool { return calls.Load() >= 100 || t.Failed() })
+	close(stop)
+	<-stopped
+	t.Logf("%d messages on %d connections; %d calls beside them, the slowest took %v", count, conns, calls.Load(), time.Duration(slowest.Load()))
+	if slowest.Load() > int64(2*time.Second) {
+		t.Error("the other client noticed")
+	}
+	eventually(t, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.clients) == 2 && len(b.objects) == 1 && len(b.patterns) == 0 && len(b.types) == 1
+	})
+}
+
+// flood sends count damaged messages, and returns on how many connections:
+// the broker ends one when a length makes no sense.
+func flood(t *testing.T, path string, seeds [][]byte, count int) (conns int) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for sent := 0; sent < count; conns++ {
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			io.Copy(io.Discard, conn)
+		}()
+		conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		for range 100 { // a length that waits for more swallows the rest
+			if _, err := conn.Write(mutate(seeds[r.IntN(len(seeds))], r)); err != nil {
+				break
+			}
+			sent++
+		}
+		conn.Close()
+		<-drained
+	}
+	return conns
+}
