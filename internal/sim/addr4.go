@@ -68,12 +68,12 @@ func (k *Kernel) newAddr4(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 		return fail(unix.EINVAL, "ipv4: Invalid prefix length")
 	case !a.Local.IsValid():
 		return fail(unix.EINVAL, "ipv4: Local address is not supplied")
+	case a.Valid == 0 || a.Preferred > a.Valid:
+		return fail(unix.EINVAL, "ipv4: address lifetime invalid")
 	case l == nil:
 		return fail(unix.ENODEV, "ipv4: Device not found")
 	case l.in4 == nil:
 		return fail(unix.ENOBUFS, "")
-	case a.Valid == 0 || a.Preferred > a.Valid:
-		return fail(unix.EINVAL, "ipv4: address lifetime invalid")
 	}
 	n := &ifa4{Addr: *a, link: l, local: num4(a.Local), broadcast: num4(a.Broadcast)}
 	n.addr = n.local

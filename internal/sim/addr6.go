@@ -95,9 +95,7 @@ func scope6(a netip.Addr) uint8 {
 // width orders scopes as IPV6_ADDR_SCOPE_* does.
 func width(scope uint8) int {
 	switch scope {
-	case unix.RT_SCOPE_HOST:
-		return 1
-	case unix.RT_SCOPE_LINK:
+	case unix.RT_SCOPE_HOST, unix.RT_SCOPE_LINK:
 		return 2
 	case unix.RT_SCOPE_SITE:
 		return 5
@@ -119,7 +117,7 @@ func (k *Kernel) newAddr6(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 		return fail(unix.ENODEV, "ipv6: Unable to find the interface")
 	}
 	if l.in6 == nil {
-		return fail(unix.ENOBUFS, "")
+		return fail(unix.EINVAL, "")
 	}
 	flags := a.Flags & settable
 	if k.confInt(v6, "all", confOptimisticDAD) == 0 && k.confInt(v6, l.Name, confOptimisticDAD) == 0 {
@@ -203,8 +201,12 @@ func (k *Kernel) setLifetime6(a *ifa6, valid, preferred uint32) {
 func (k *Kernel) insertAddr6(n *ifa6) *rtnl.Error {
 	l := n.link
 	switch {
-	case n.Local == any6, n.Local.IsMulticast() && !n.has(unix.IFA_F_MCAUTOJOIN), n.Local == netip.IPv6Loopback() && !l.isLoop():
-		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign requested address")
+	case n.Local == any6:
+		return fail(unix.EADDRNOTAVAIL, "ipv6: Invalid address")
+	case n.Local.IsMulticast() && !n.has(unix.IFA_F_MCAUTOJOIN):
+		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign multicast address without \"IFA_F_MCAUTOJOIN\" flag")
+	case n.Local == netip.IPv6Loopback() && !l.isLoop():
+		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign loopback address on this device")
 	case k.confInt(v6, l.Name, confDisableIPv6) != 0:
 		return fail(unix.EACCES, "ipv6: IPv6 is disabled on this device")
 	case k.findAddr6(l, n.Local) != nil:
@@ -230,47 +232,72 @@ func (k *Kernel) modifyAddr6(o *ifa6, a *rtnl.Addr, flags uint32) *rtnl.Error {
 		return fail(unix.EINVAL, "")
 	}
 	had := o.has(unix.IFA_F_PERMANENT) && !o.has(unix.IFA_F_NOPREFIXROUTE)
-	oldPeer := o.Peer
 	o.Flags = o.Flags&^given | flags
 	k.setLifetime6(o, a.Valid, a.Preferred)
-	oldPriority := o.Priority
 	if a.Priority != 0 && a.Priority != o.Priority {
 		o.Priority = a.Priority
 	}
-	if a.Peer.IsValid() {
+	if a.Peer.IsValid() && a.Peer != o.Peer {
+		if had && o.Peer.IsValid() {
+			k.cleanupPrefixRoute(o, o.peerPrefix())
+		}
 		o.Peer = a.Peer
 	}
 	o.Protocol = a.Protocol
 	if !o.has(unix.IFA_F_TENTATIVE) {
 		k.addrMessage6(unix.RTM_NEWADDR, o)
 	}
-	k.modifyPrefixRoutes(o, had, oldPeer, oldPriority)
+	switch {
+	case !o.has(unix.IFA_F_NOPREFIXROUTE):
+		k.modifyPrefixRoutes(o, had)
+	case had && k.prefixUnused(o):
+		k.cleanupPrefixRoute(o, o.prefix())
+		if o.Peer.IsValid() {
+			k.cleanupPrefixRoute(o, o.peerPrefix())
+		}
+	}
 	return nil
 }
 
-func (k *Kernel) modifyPrefixRoutes(o *ifa6, had bool, oldPeer netip.Addr, oldPriority uint32) {
-	if o.has(unix.IFA_F_NOPREFIXROUTE) {
-		if had {
-			k.cleanupPrefixRoute(o, o.prefix())
-		}
+func (a *ifa6) peerPrefix() netip.Prefix {
+	return netip.PrefixFrom(a.Peer, int(a.PrefixLen)).Masked()
+}
+
+func (k *Kernel) modifyPrefixRoutes(o *ifa6, had bool) {
+	found := had && k.modifyPrefixRoute(o, o.prefix())
+	if !found {
+		k.addPrefixRoute6(o, o.prefix(), o.Priority, k.prefixExpires(o))
+	}
+	if !o.Peer.IsValid() {
 		return
 	}
-	rt := k.findPrefixRoute(o.link, o.prefix(), true)
-	switch {
-	case rt == nil:
-		k.addPrefixRoute6(o, o.prefix(), o.Priority, k.prefixExpires(o))
-	case o.Priority != oldPriority:
+	if had {
+		found = k.modifyPrefixRoute(o, o.peerPrefix())
+	}
+	if !found {
+		k.addPrefixRoute6(o, o.peerPrefix(), o.Priority, k.prefixExpires(o))
+	}
+}
+
+// modifyPrefixRoute is modify_prefix_route; false if there is none.
+func (k *Kernel) modifyPrefixRoute(o *ifa6, p netip.Prefix) bool {
+	rt := k.findPrefixRoute(o.link, p, true)
+	if rt == nil {
+		return false
+	}
+	metric := o.Priority
+	if metric == 0 {
+		metric = metricAddrconf
+	}
+	if rt.metric != metric {
 		k.removeRoute6(rt, true)
-		k.addPrefixRoute6(o, o.prefix(), o.Priority, k.prefixExpires(o))
-	default:
+		k.addPrefixRoute6(o, p, o.Priority, k.prefixExpires(o))
+		return true
+	}
+	if !rt.reject {
 		k.setExpires(rt, k.prefixExpires(o))
 	}
-	if o.Peer.IsValid() && o.Peer != oldPeer {
-		if oldPeer.IsValid() {
-			k.cleanupPrefixRoute(o, netip.PrefixFrom(oldPeer, 128))
-		}
-		k.addPrefixRoute6(o, netip.PrefixFrom(o.Peer, 128), o.Priority, k.prefixExpires(o))
-	}
+	return true
 }
 
 // delAddr6 is inet6_addr_del.

@@ -285,8 +285,8 @@ func (k *Kernel) dadRun(l *link, restart bool) {
 	}
 }
 
-// setGenMode is inet6_set_link_af.
-func (k *Kernel) setGenMode(l *link, mode uint8) *rtnl.Error {
+// checkGenMode is inet6_validate_link_af.
+func (k *Kernel) checkGenMode(l *link, mode uint8) *rtnl.Error {
 	if l.in6 == nil {
 		return fail(unix.EAFNOSUPPORT, "")
 	}
@@ -298,7 +298,6 @@ func (k *Kernel) setGenMode(l *link, mode uint8) *rtnl.Error {
 			return fail(unix.EINVAL, "")
 		}
 	}
-	k.setConf(v6, l.Name, confAddrGenMode, int64(mode))
 	return nil
 }
 

@@ -56,7 +56,7 @@ type table4 struct {
 }
 
 type fib4 struct {
-	tables map[uint32]*table4
+	tables map[uint32]*table4 // made when first needed, even main and local
 	ids    []uint32 // in the order of a dump
 	infos  map[fibKey]*fibInfo
 	custom bool // rules were changed: local and main are no longer one trie
@@ -65,8 +65,6 @@ type fib4 struct {
 func (f *fib4) init() {
 	f.tables = map[uint32]*table4{}
 	f.infos = map[fibKey]*fibInfo{}
-	f.table(unix.RT_TABLE_LOCAL)
-	f.table(unix.RT_TABLE_MAIN)
 }
 
 // table finds or makes a table. Tables are hashed by their low octet, newest
@@ -74,6 +72,9 @@ func (f *fib4) init() {
 func (f *fib4) table(id uint32) *table4 {
 	t := f.tables[id]
 	if t == nil {
+		if id == unix.RT_TABLE_LOCAL && !f.custom {
+			f.table(unix.RT_TABLE_MAIN)
+		}
 		t = &table4{id: id, nodes: map[netip.Prefix][]alias{}}
 		f.tables[id] = t
 		at, _ := slices.BinarySearchFunc(f.ids, id, func(a, b uint32) int { return cmp.Compare(a&255, b&255) })
@@ -150,7 +151,6 @@ type flow struct {
 type answer4 struct {
 	typ, scope uint8
 	hop        nexthop
-	hasHop     bool
 }
 
 // lookup is fib_table_lookup with FIB_LOOKUP_IGNORE_LINKSTATE. EAGAIN is "go
@@ -174,7 +174,7 @@ func lookup4(f *flow, tables ...*table4) (answer4, unix.Errno) {
 				}
 				for _, h := range a.fi.hops {
 					if h.flags&unix.RTNH_F_DEAD == 0 && (f.oif == 0 || f.oif == h.oif) {
-						return answer4{a.typ, a.fi.scope, h, true}, 0
+						return answer4{a.typ, a.fi.scope, h}, 0
 					}
 				}
 			}
@@ -223,7 +223,7 @@ func (k *Kernel) lookup4(f *flow) (answer4, unix.Errno) {
 }
 
 // addrType is inet_addr_type_table: what kind of address a is to a table.
-func (k *Kernel) addrType(a netip.Addr, dev *link, table uint32) uint8 {
+func (k *Kernel) addrType(a netip.Addr, table uint32) uint8 {
 	n := num4(a)
 	switch {
 	case n>>24 == 0 || n == 0xffffffff:
@@ -231,15 +231,15 @@ func (k *Kernel) addrType(a netip.Addr, dev *link, table uint32) uint8 {
 	case n>>28 == 0xe:
 		return unix.RTN_MULTICAST
 	}
+	if k.fib4.tables[table] == nil {
+		return unix.RTN_BROADCAST
+	}
 	ts := []*table4{k.fib4.tables[table]}
 	if !k.fib4.custom && table == unix.RT_TABLE_LOCAL {
 		ts = []*table4{k.fib4.tables[unix.RT_TABLE_LOCAL], k.fib4.tables[unix.RT_TABLE_MAIN]}
 	}
 	r, errno := lookup4(&flow{dst: a}, ts...)
 	if errno != 0 {
-		return unix.RTN_UNICAST
-	}
-	if dev != nil && (!r.hasHop || r.hop.dev != dev) {
 		return unix.RTN_UNICAST
 	}
 	return r.typ
@@ -329,10 +329,7 @@ func (k *Kernel) flush4() {
 	}
 }
 
-func flushable(a alias) bool {
-	_, errno := props(a.typ)
-	return a.fi.flags&unix.RTNH_F_DEAD != 0 && errno == 0
-}
+func flushable(a alias) bool { return a.fi.flags&unix.RTNH_F_DEAD != 0 }
 
 // syncDown4 is fib_sync_down_dev. It tells whether routes died.
 func (k *Kernel) syncDown4(l *link, ev event, force bool) bool {

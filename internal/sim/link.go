@@ -300,7 +300,7 @@ func (k *Kernel) addPromisc(l *link, n int, announce bool) {
 		k.rxFlagsChanged(l, unix.IFF_PROMISC)
 	}
 	if announce {
-		k.announceFlags(l, old, old != l.flags)
+		k.announceFlags(l, old, true)
 	}
 }
 
@@ -330,7 +330,7 @@ func (k *Kernel) rxFlagsChanged(l *link, change uint32) {
 		}
 		if change == unix.IFF_ALLMULTI {
 			k.addAllMulti(l.lower, sign(on))
-		} else if l.Kind == kindVLAN {
+		} else if l.MACVLAN.Mode != macvlanPassthru {
 			k.addPromisc(l.lower, sign(on), true)
 		}
 	}

@@ -147,6 +147,14 @@ func (k *Kernel) setLink(l *link, r *rtnl.LinkRequest, announce bool) (e *rtnl.E
 			k.stateChange(l)
 		}
 	}()
+	if r.Set&rtnl.LinkAddr != 0 && r.Addr.Len < l.Addr.Len {
+		return fail(unix.EINVAL, "")
+	}
+	if r.Set&rtnl.LinkAddrGenMode != 0 {
+		if e := k.checkGenMode(l, r.AddrGenMode); e != nil {
+			return e
+		}
+	}
 	if r.HasNSFD {
 		k.moveAway(l)
 		return nil
@@ -185,9 +193,7 @@ func (k *Kernel) setLink(l *link, r *rtnl.LinkRequest, announce bool) (e *rtnl.E
 		k.event(evChangeTxQLen, l)
 	}
 	if r.Set&rtnl.LinkAddrGenMode != 0 {
-		if e := k.setGenMode(l, r.AddrGenMode); e != nil {
-			return e
-		}
+		k.setConf(v6, l.Name, confAddrGenMode, int64(r.AddrGenMode))
 		announce = true
 	}
 	return nil
@@ -212,17 +218,13 @@ func combineFlags(l *link, r *rtnl.LinkRequest) uint32 {
 }
 
 func (k *Kernel) setAddr(l *link, a rtnl.HWAddr) *rtnl.Error {
-	if a.Len < 6 {
-		return fail(unix.EINVAL, "")
-	}
-	if l.Type == unix.ARPHRD_LOOPBACK && false {
-		return fail(unix.EOPNOTSUPP, "")
-	}
-	if l.Type == unix.ARPHRD_ETHER && !validEther(a) {
-		return fail(unix.EADDRNOTAVAIL, "")
-	}
-	if e := k.setKindAddr(l, a); e != nil {
-		return e
+	if a != l.Addr {
+		if !validEther(a) {
+			return fail(unix.EADDRNOTAVAIL, "")
+		}
+		if e := k.setKindAddr(l, a); e != nil {
+			return e
+		}
 	}
 	l.addrSet = true
 	k.event(evChangeAddr, l)
@@ -386,7 +388,7 @@ func (k *Kernel) setMaster(l *link, index uint32) *rtnl.Error {
 		return fail(unix.EINVAL, "")
 	}
 	if m.Kind != kindBridge {
-		return fail(unix.EOPNOTSUPP, "Device does not support enslaving")
+		return fail(unix.EOPNOTSUPP, "")
 	}
 	return k.addPort(m, l)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -10,12 +11,16 @@ import (
 
 // shown is one message, made comparable: which object it is about, and what it
 // says of it.
-type shown struct{ object, text string }
+// Neighbours in a dump with the same non-empty unordered have no order.
+type shown struct{ object, text, unordered string }
 
 // normal is the ONE place where the two worlds are made alike:
 //   - a tap stands for hardware: its kind, its data and its permanent address
 //     are its own;
 //   - lifetimes that end count down between two readings;
+//   - links that come up at once do so in an order that the kernel's work
+//     queue decides: it shows in NLM_F_EXCL and in the order of the IPv6
+//     routes that the kernel makes for the same prefix on each of them;
 //   - the number of a message and its sender say who asked, not what is.
 func normal(h rtnl.Header, body []byte) (s shown, err error) {
 	kind, deleted := rtnl.KindOf(h.Type)
@@ -53,7 +58,12 @@ func normal(h rtnl.Header, body []byte) (s shown, err error) {
 		if r.Family == unix.AF_INET6 && r.Protocol == unix.RTPROT_KERNEL {
 			s.object += fmt.Sprintf(" oif %d", r.Oif)
 		}
-		s.text = fmt.Sprintf("%s flags %#x\n      %+v", rtnl.FormatRoute(&r, nil), h.Flags&0xf00, r)
+		said := h.Flags & (unix.NLM_F_REPLACE | unix.NLM_F_EXCL | unix.NLM_F_CREATE | unix.NLM_F_APPEND)
+		if r.Family == unix.AF_INET6 && r.Protocol == unix.RTPROT_KERNEL {
+			said &^= unix.NLM_F_EXCL
+			s.unordered = fmt.Sprintf("%d %v %d", r.Table, r.Dst, r.Priority)
+		}
+		s.text = fmt.Sprintf("%s flags %#x\n      %+v", rtnl.FormatRoute(&r, nil), said, r)
 	case rtnl.KindRule:
 		var r rtnl.Rule
 		err = rtnl.DecodeRule(body, &r)
@@ -109,6 +119,7 @@ func (hi *history) add(datagram []byte) error {
 
 // texts are the messages of a dump.
 func texts(datagrams [][]byte) (all []string, err error) {
+	run, start := "", 0
 	for _, b := range datagrams {
 		for len(b) > 0 {
 			h, body, rest, err := rtnl.NextMessage(b)
@@ -124,6 +135,10 @@ func texts(datagrams [][]byte) (all []string, err error) {
 				return nil, err
 			}
 			all = append(all, s.text)
+			if s.unordered == "" || s.unordered != run {
+				run, start = s.unordered, len(all)-1
+			}
+			slices.Sort(all[start:])
 		}
 	}
 	return all, nil

@@ -104,7 +104,7 @@ func (k *Kernel) delPrefixRoutes(a, iprim *ifa4) {
 		return
 	}
 	k.magic(false, unix.RTN_LOCAL, a.local, 32, prim, 0)
-	if gone && k.addrType(addr4(a.local), a.link, unix.RT_TABLE_LOCAL) != unix.RTN_LOCAL && k.sourceGone(a) {
+	if gone && k.addrType(addr4(a.local), unix.RT_TABLE_LOCAL) != unix.RTN_LOCAL && k.sourceGone(a) {
 		k.flush4()
 	}
 }

@@ -119,6 +119,14 @@ func (k *Kernel) newInfo(r *rtnl.Route) (*fibInfo, *rtnl.Error) {
 		return nil, e
 	}
 	fi.hops = hops
+	if r.Multipath != "" {
+		if r.Oif != 0 && hops[0].oif != r.Oif {
+			return nil, fail(unix.EINVAL, "Nexthop device index does not match RTA_OIF")
+		}
+		if r.Gateway.IsValid() && hops[0].gw != r.Gateway {
+			return nil, fail(unix.EINVAL, "Nexthop gateway does not match RTA_GATEWAY or RTA_VIA")
+		}
+	}
 	if errno != 0 {
 		if r.Gateway.IsValid() || r.Oif != 0 || r.Multipath != "" {
 			return nil, fail(unix.EINVAL, "Gateway, device and multipath can not be specified for this route type")
@@ -280,7 +288,7 @@ func (k *Kernel) checkOnlink(h *nexthop, scope uint8) *rtnl.Error {
 	if !l.up() {
 		return fail(unix.ENETDOWN, "Nexthop device is not up")
 	}
-	if k.addrType(h.gw, l, unix.RT_TABLE_LOCAL) != unix.RTN_UNICAST {
+	if k.addrType(h.gw, unix.RT_TABLE_LOCAL) != unix.RTN_UNICAST {
 		return fail(unix.EINVAL, "Nexthop has invalid gateway")
 	}
 	h.dev, h.scope = l, unix.RT_SCOPE_LINK
@@ -297,7 +305,6 @@ func (k *Kernel) checkGateway6(h *nexthop, table uint32) *rtnl.Error {
 		return e
 	}
 	h.dev, h.oif, h.scope = n.dev, n.dev.Index, unix.RT_SCOPE_LINK
-	h.flags |= n.flags & unix.RTNH_F_LINKDOWN
 	return nil
 }
 
@@ -310,8 +317,8 @@ func (k *Kernel) validSource(r *rtnl.Route) bool {
 	if table == unix.RT_TABLE_MAIN {
 		table = unix.RT_TABLE_LOCAL
 	}
-	return k.addrType(r.PrefSrc, nil, table) == unix.RTN_LOCAL ||
-		table != unix.RT_TABLE_LOCAL && k.addrType(r.PrefSrc, nil, unix.RT_TABLE_LOCAL) == unix.RTN_LOCAL
+	return k.addrType(r.PrefSrc, table) == unix.RTN_LOCAL ||
+		table != unix.RT_TABLE_LOCAL && k.addrType(r.PrefSrc, unix.RT_TABLE_LOCAL) == unix.RTN_LOCAL
 }
 
 func (k *Kernel) delRoute4(r *rtnl.Route) *rtnl.Error {
@@ -327,6 +334,9 @@ func (k *Kernel) delRoute4(r *rtnl.Route) *rtnl.Error {
 // deleteRoute4 is fib_table_delete.
 func (k *Kernel) deleteRoute4(r *rtnl.Route) *rtnl.Error {
 	t := k.fib4.tables[r.Table]
+	if t == nil {
+		return fail(unix.ESRCH, "")
+	}
 	if r.Dst != r.Dst.Masked() {
 		return fail(unix.EINVAL, "Invalid prefix for given prefix length")
 	}

@@ -183,6 +183,9 @@ func (k *Kernel) addKernelRoute6(l *link, p netip.Prefix, table uint32, typ uint
 }
 
 func (k *Kernel) insertTimed6(flags uint16, r *route6, kernel bool, expires uint32) *rtnl.Error {
+	if r.reject {
+		expires = 0
+	}
 	if expires > 0 {
 		r.expires = 1 // marks it for the comparison with what is there
 		k.setExpires(r, expires)
@@ -291,7 +294,7 @@ func (k *Kernel) placeRoute6(flags uint16, n *route6, kernel bool) (said uint16,
 	rs := t.nodes[n.key6]
 	replace := flags&unix.NLM_F_REPLACE != 0
 	create := kernel || flags&unix.NLM_F_CREATE != 0
-	if len(rs) == 0 && replace && !create {
+	if len(rs) == 0 && replace && !create && n.dst.Bits() > 0 {
 		return 0, fail(unix.ENOENT, "Can not replace route - no match found")
 	}
 	said = unix.NLM_F_EXCL | flags&unix.NLM_F_APPEND

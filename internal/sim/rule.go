@@ -95,7 +95,7 @@ func (k *Kernel) newRule(h rtnl.Header, r *rtnl.Rule, given bool) *rtnl.Error {
 	if e := k.checkRule(&n); e != nil {
 		return e
 	}
-	if h.Flags&unix.NLM_F_EXCL != 0 && slices.ContainsFunc(l.rules, func(o rule) bool { return o.same(&n) }) {
+	if h.Flags&unix.NLM_F_EXCL != 0 && slices.ContainsFunc(l.rules, func(o rule) bool { return o.same(&n, given) }) {
 		return fail(unix.EEXIST, "")
 	}
 	if !given && len(l.rules) > 1 && l.rules[1].Priority > 0 {
@@ -159,12 +159,11 @@ func normalise(r *rtnl.Rule) {
 	}
 }
 
-func (r *rule) same(o *rule) bool {
+func (r *rule) same(o *rule, given bool) bool {
 	a, b := r.Rule, o.Rule
-	if b.Priority == 0 {
+	if !given {
 		a.Priority = 0
 	}
-	a.Protocol, b.Protocol = 0, 0
 	const state = ruleUnresolved | ruleIifGone | ruleOifGone
 	a.Flags &^= state
 	b.Flags &^= state

@@ -230,6 +230,14 @@ func difference(sim, truth []string) string {
 		return ""
 	}
 	var b strings.Builder
+	if at > 0 && at < len(truth) {
+		p, r := strings.Fields(truth[at-1]), strings.Fields(truth[at])
+		for i := range min(len(p), len(r)) {
+			if p[i] != r[i] && len(p) == len(r) {
+				fmt.Fprintf(&b, "    real changed %s to %s\n", p[i], r[i])
+			}
+		}
+	}
 	if at > 0 {
 		fmt.Fprintf(&b, "    both %s\n", headline(truth[at-1]))
 	}
