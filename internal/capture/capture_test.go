@@ -113,27 +113,32 @@ func (w *world) compare(m *moment) []string {
 	return out
 }
 
+// patience is how long the world may take to become as recorded.
+const patience = 6 * time.Second
+
 // expect waits until the world is as at the moment but for what is accepted,
 // and for what the caller accepts here alone.
 func (w *world) expect(j *judge, m *moment, here ...string) {
+	w.t.Helper()
+	if left := w.differences(j, m, patience, here...); len(left) > 0 {
+		w.t.Errorf("step %s: %d differences from netifd:\n\t%s", m.name, len(left), strings.Join(left, "\n\t"))
+	}
+}
+
+func (w *world) differences(j *judge, m *moment, d time.Duration, here ...string) (left []string) {
 	w.t.Helper()
 	var only []*regexp.Regexp
 	for _, h := range here {
 		only = append(only, regexp.MustCompile(h))
 	}
-	var left []string
-	for deadline := time.Now().Add(6 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(d); ; time.Sleep(50 * time.Millisecond) {
 		left = slices.DeleteFunc(j.left(w.compare(m)), func(d string) bool {
 			return slices.ContainsFunc(only, func(r *regexp.Regexp) bool { return r.MatchString(d) })
 		})
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			break
+		if len(left) == 0 || time.Now().After(deadline) {
+			return left
 		}
 	}
-	w.t.Errorf("step %s: %d differences from netifd:\n\t%s", m.name, len(left), strings.Join(left, "\n\t"))
 }
 
 func read(t testing.TB, elem ...string) []byte {
@@ -145,22 +150,39 @@ func read(t testing.TB, elem ...string) []byte {
 	return b
 }
 
-// TestDevices is the run of all types of devices and their options.
+// TestDevices is the run of all types of devices and their options. It was
+// recorded 3 s after the start, while the spanning tree of br0 (forward_delay
+// 4) still held its port back; on a machine so busy that this time is missed
+// the test begins again.
 func TestDevices(t *testing.T) {
-	j := newJudge("devices")
-	m := load(t, "host-devices", "0-initial")
-	recorded := m.addrs()
-	w := newWorld(t, 12, recorded)
-	w.config(read(t, "host-devices", "network"))
-	w.start()
-	// The kernel chose these two link-layer addresses.
-	var random []string
-	for _, dev := range []string{"br-empty", "vp0"} {
-		now := w.ns.JSON("link show dev " + dev)[0]["address"].(string)
-		random = append(random, recorded[dev], now, linkLocal(t, recorded[dev]), linkLocal(t, now))
+	const listening = 3500 * time.Millisecond
+	for range 5 {
+		j := newJudge("devices")
+		m := load(t, "host-devices", "0-initial")
+		recorded := m.addrs()
+		w := newWorld(t, 12, recorded)
+		w.config(read(t, "host-devices", "network"))
+		start := time.Now()
+		w.start()
+		// The kernel chose these two link-layer addresses.
+		var random []string
+		for _, dev := range []string{"br-empty", "vp0"} {
+			now := w.ns.JSON("link show dev " + dev)[0]["address"].(string)
+			random = append(random, recorded[dev], now, linkLocal(t, recorded[dev]), linkLocal(t, now))
+		}
+		m = load(t, "host-devices", "0-initial", random...)
+		left := w.differences(j, m, listening-time.Since(start))
+		if len(left) > 0 && time.Since(start) > listening+time.Second {
+			t.Logf("too late after %s: again", time.Since(start))
+			continue
+		}
+		for _, d := range left {
+			t.Error(d)
+		}
+		j.finish(t)
+		return
 	}
-	w.expect(j, load(t, "host-devices", "0-initial", random...))
-	j.finish(t)
+	t.Skip("this machine is too busy to look at a spanning tree in time, five times over")
 }
 
 // linkLocal is the link-local address that the kernel makes of a link-layer
