@@ -11,12 +11,20 @@
 //
 //	bus, err := ubus.Open(ctx, ubus.BusOptions{Path: ubus.DefaultSocket})
 //	err = bus.AddObject("network", methods, func(r *ubus.Request) {
+//		name, ok := r.Args().String("name") // a wrong type reads as absent
 //		r.Reply(ubus.Table{{Name: "up", Value: true}})
 //		r.Done(ubus.StatusOK) // now, or later from any goroutine
 //	})
 //	bus.Notify("network.interface", "interface.update", data)
 //	bus.Event("network.interface", data)
+//	if b := bus.Embedded(); b != nil {
+//		b.ReloadACL()
+//	}
 //	bus.Close()
+//
+// As embedded broker a handler runs on the goroutine that reads the caller's
+// connection, as client on one goroutine for all calls: a handler that hands
+// the request to the daemon's own loop and returns is right in both cases.
 //
 // # Deliberate differences from ubusd
 //

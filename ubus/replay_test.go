@@ -23,7 +23,7 @@ type replayer struct {
 	path  string
 	conns map[string]*rawConn
 	ids   map[uint32]uint32 // recorded to ours
-	cred  credentials
+	cred  chan credentials  // of the next client
 	n     int
 	ghost bool
 	next  []recMsg // after the one that is played
@@ -34,15 +34,18 @@ type rawConn struct {
 	r *msgReader
 }
 
-var nobody = credentials{uid: 65534, gid: 65534, user: "nobody", group: "nogroup"}
+var (
+	root   = credentials{user: "root", group: "root"}
+	nobody = credentials{uid: 65534, gid: 65534, user: "nobody", group: "nogroup"}
+)
 
 func newReplayer(t *testing.T, acl aclByName) *replayer {
-	r := &replayer{t: t, conns: map[string]*rawConn{}, ids: map[uint32]uint32{}}
+	r := &replayer{t: t, conns: map[string]*rawConn{}, ids: map[uint32]uint32{}, cred: make(chan credentials, 1)}
 	dir := t.TempDir()
 	for name, text := range acl {
 		os.WriteFile(filepath.Join(dir, name), text, 0o644)
 	}
-	_, r.path = startBroker(t, BrokerOptions{ACLDir: dir, creds: func(*net.UnixConn) (credentials, error) { return r.cred, nil }})
+	_, r.path = startBroker(t, BrokerOptions{ACLDir: dir, creds: func(*net.UnixConn) (credentials, error) { return <-r.cred, nil }})
 	return r
 }
 
@@ -50,9 +53,10 @@ func (r *replayer) conn(name string) *rawConn {
 	if c := r.conns[name]; c != nil {
 		return c
 	}
-	r.cred = credentials{user: "root", group: "root"}
 	if strings.HasPrefix(name, "nob") {
-		r.cred = nobody
+		r.cred <- nobody
+	} else {
+		r.cred <- root
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.path})
 	if err != nil {
@@ -61,7 +65,6 @@ func (r *replayer) conn(name string) *rawConn {
 	c := &rawConn{conn, newMsgReader(conn)}
 	r.conns[name] = c
 	r.t.Cleanup(func() { conn.Close(); c.r.close() })
-	time.Sleep(time.Millisecond) // the broker has asked for the credentials
 	return c
 }
 
@@ -169,7 +172,7 @@ func (r *replayer) wireless() {
 		return
 	}
 	r.ghost = true
-	r.cred = credentials{user: "root", group: "root"}
+	r.cred <- root
 	for _, m := range loadRecording(r.t, "02-list").msgs {
 		if a := parseAttrs(tail(m.raw)); string(a.objPath) == "network.wireless" {
 			if _, err := dial(r.t, r.path).AddObject(testCtx(r.t), "network.wireless", ParseSignature(a.signature), nil, nil); err != nil {

@@ -136,6 +136,8 @@ func startReplay(t *testing.T, path string, recordings ...string) {
 }
 
 func (s *replayServer) learn(msgs []recMsg, paths map[uint32]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range msgs {
 		call := &msgs[i]
 		if call.Type != "INVOKE" || call.Conn != "netifd" || call.Dir != "s2c" {
