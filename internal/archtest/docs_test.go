@@ -178,7 +178,7 @@ func TestSamples(t *testing.T) {
 
 var (
 	link     = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-	named    = regexp.MustCompile("`((?:internal|docs|rtnl|ubus|uci|cmd|scripts)/[A-Za-z0-9_./-]*)`")
+	named    = regexp.MustCompile("`((?:internal|docs|rtnl|ubus|uci|cmd|scripts|testdata)/[A-Za-z0-9_./-]*)`")
 	testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*\b`)
 	target   = regexp.MustCompile("`make ([a-z-]+)")
 )

@@ -22,6 +22,8 @@ var coreImports = map[string]func(name string) bool{
 	"maps": nil, "math": nil, "math/bits": nil, "net/netip": nil, "slices": nil, "sort": nil, "strconv": nil, "strings": nil,
 	"unicode": nil, "unicode/utf8": nil,
 	"fmt": func(n string) bool { return !strings.HasPrefix(n, "Print") && !strings.Contains(n, "can") },
+	// The errors that a result may carry.
+	"io/fs": func(n string) bool { return strings.HasPrefix(n, "Err") },
 	// Only what makes and joins paths.
 	"path": nil, "path/filepath": oneOf("Join", "Base", "Dir", "Clean"),
 	// Time is an argument.
