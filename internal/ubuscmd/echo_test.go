@@ -15,7 +15,7 @@ import (
 type echoServer struct {
 	t   *testing.T
 	c   *ubus.Client
-	obj *ubus.Object
+	obj atomic.Pointer[ubus.Object]
 	tmp atomic.Pointer[ubus.Object]
 }
 
@@ -40,9 +40,11 @@ func startEcho(t *testing.T, path string) *echoServer {
 		t.Fatal(err)
 	}
 	e := &echoServer{t: t, c: c}
-	if e.obj, err = c.AddObject(ctx, "echo", echoMethods, e.serve, nil); err != nil {
+	o, err := c.AddObject(ctx, "echo", echoMethods, e.serve, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	e.obj.Store(o)
 	t.Cleanup(func() { c.Close() })
 	return e
 }
@@ -105,12 +107,12 @@ func (e *echoServer) change(method string, args ubus.Table) {
 func (e *echoServer) notify(args ubus.Table) {
 	why := ubus.Table{{Name: "why", Value: "test"}}
 	if reply, _ := args.Bool("b"); !reply {
-		e.obj.Notify("evt.noreply", why)
+		e.obj.Load().Notify("evt.noreply", why)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if _, err := e.obj.NotifyWait(ctx, "evt.reply", why); err != nil {
+	if _, err := e.obj.Load().NotifyWait(ctx, "evt.reply", why); err != nil {
 		e.t.Error(err)
 	}
 }
