@@ -120,9 +120,6 @@ func (k *Kernel) delPort(l *link) {
 	if k.recalculate(b) {
 		k.event(evChangeAddr, b)
 	}
-	if newKind(b, l) {
-		k.linkMessage(b) // its features change back
-	}
 }
 
 // newKind tells whether l differs from the other ports of b in kind, and so, as

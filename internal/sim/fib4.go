@@ -57,7 +57,7 @@ type table4 struct {
 
 type fib4 struct {
 	tables map[uint32]*table4 // made when first needed, even main and local
-	ids    []uint32 // in the order of a dump
+	ids    []uint32           // in the order of a dump
 	infos  map[fibKey]*fibInfo
 	custom bool // rules were changed: local and main are no longer one trie
 }

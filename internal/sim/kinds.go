@@ -205,6 +205,9 @@ func (k *Kernel) openKind(l *link) *rtnl.Error {
 		if l.flags&unix.IFF_ALLMULTI != 0 {
 			k.addAllMulti(l.lower, 1)
 		}
+		if l.flags&unix.IFF_PROMISC != 0 {
+			k.addPromisc(l.lower, 1, true)
+		}
 	case kindVLAN:
 		return k.openVLAN(l)
 	case kindBridge:
@@ -228,6 +231,9 @@ func (k *Kernel) closeKind(l *link) {
 		}
 		if l.flags&unix.IFF_ALLMULTI != 0 {
 			k.addAllMulti(l.lower, -1)
+		}
+		if l.flags&unix.IFF_PROMISC != 0 {
+			k.addPromisc(l.lower, -1, true)
 		}
 		k.unicast(l.lower, l, false)
 	case kindVLAN:
