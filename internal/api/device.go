@@ -64,8 +64,7 @@ func (s *Server) replyDevices(r *ubus.Request, snaps []DeviceSnapshot, one bool)
 		return
 	}
 	if one {
-		r.Reply(DeviceStatus(&snaps[0], live[0]))
-		r.Done(ubus.StatusOK)
+		s.reply(r, DeviceStatus(&snaps[0], live[0]))
 		return
 	}
 	out, left := fit(func(p parts) ubus.Table {
@@ -79,12 +78,7 @@ func (s *Server) replyDevices(r *ubus.Request, snaps []DeviceSnapshot, one bool)
 		s.log.Warn("network.device status is too long for one message; ask for one device by name for all of it",
 			"devices", len(snaps), "left out", left)
 	}
-	if out == nil {
-		r.Done(ubus.StatusNoMemory)
-		return
-	}
-	r.Reply(out)
-	r.Done(ubus.StatusOK)
+	s.reply(r, out)
 }
 
 // parts of a status that an answer about many devices can do without.
@@ -97,11 +91,8 @@ const (
 	allParts     = partSettings | partWire | partBridge
 )
 
-// maxReply is what fits into one message of the bus besides its headers.
-const maxReply = ubus.MaxMessage - 256
-
 // fit makes an answer that fits into a message, if need be with less in it,
-// and tells what it left out; nil when nothing helps.
+// and tells what it left out, everything when nothing helps.
 func fit(build func(parts) ubus.Table) (out ubus.Table, left string) {
 	for _, try := range []struct {
 		keep parts
@@ -116,7 +107,7 @@ func fit(build func(parts) ubus.Table) (out ubus.Table, left string) {
 			return out, try.left
 		}
 	}
-	return nil, "everything"
+	return out, "everything"
 }
 
 // DeviceSnapshot is what the core knows of a device at one moment.

@@ -114,7 +114,7 @@ func TestFit(t *testing.T) {
 		{answer(2*big, 0, 0, 0), "everything", false},
 	} {
 		out, left := fit(c.build)
-		if left != c.left || (out != nil) != c.ok || len(out.Encode()) > maxReply {
+		if left != c.left || (len(out.Encode()) <= maxReply) != c.ok {
 			t.Errorf("left out %q with %d octets, want %q", left, len(out.Encode()), c.left)
 		}
 	}

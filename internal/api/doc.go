@@ -18,6 +18,10 @@
 //
 //	status  version, pid, uptime, settled, counts of objects, mirror statistics
 //	reload  {"ok": bool, "problems": [{"file", "line", "severity", "section",
-//	        "option", "value", "reason", "allowed", "text"}]}
-//	errors  {"errors": [{"owner", "code", "object", "message", "attempts"}]}
+//	        "option", "value", "reason", "allowed", "text"}], "more": n}
+//	errors  {"errors": [{"owner", "code", "object", "message", "attempts"}], "more": n}
+//
+// An answer about very many objects that does not fit into one message of the
+// bus (1 MiB) is refused with Out of memory (11); network.device status of all
+// devices leaves out settings, then link modes, then bridge attributes first.
 package api

@@ -24,8 +24,8 @@ func (s *Server) interfaceTable() map[string]handler {
 		"renew":         command(core.VerbRenew),
 		"restart":       command(core.VerbRestart),
 		"remove":        command(core.VerbRemove),
-		"status":        s.withInterface(interfaceStatus),
-		"prepare":       s.withInterface(prepare),
+		"status":        s.withInterface(s.interfaceStatus),
+		"prepare":       s.withInterface(s.prepare),
 		"dump":          s.dump,
 		"notify_proto":  s.withInterface(s.notifyProto),
 		"add_device":    later,
@@ -57,22 +57,20 @@ func (s *Server) withInterface(f func(r *ubus.Request, c *core.Core, m *iface.Ma
 	}
 }
 
-func interfaceStatus(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time) {
-	r.Reply(InterfaceStatus(c, m, now))
-	r.Done(ubus.StatusOK)
+func (s *Server) interfaceStatus(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time) {
+	s.reply(r, InterfaceStatus(c, m, now))
 }
 
 // prepare tells whether the main device is a bridge that others may be put
 // into.
-func prepare(r *ubus.Request, c *core.Core, m *iface.Machine, _ time.Time) {
+func (s *Server) prepare(r *ubus.Request, c *core.Core, m *iface.Machine, _ time.Time) {
 	dev := m.Device()
 	if dev == "" {
 		r.Done(ubus.StatusNotFound)
 		return
 	}
 	cfg := c.Graph().State(dev).Config
-	r.Reply(ubus.Table{{Name: "bridge", Value: cfg != nil && cfg.Type == config.Bridge}})
-	r.Done(ubus.StatusOK)
+	s.reply(r, ubus.Table{{Name: "bridge", Value: cfg != nil && cfg.Type == config.Bridge}})
 }
 
 // notifyProto is for handlers outside, which no built-in protocol has.
@@ -87,8 +85,7 @@ func (s *Server) notifyProto(r *ubus.Request, _ *core.Core, m *iface.Machine, _ 
 // dump is the status of all interfaces, sorted by name.
 func (s *Server) dump(r *ubus.Request) {
 	s.onLoop(r, func(c *core.Core, now time.Time) {
-		r.Reply(Dump(c, now))
-		r.Done(ubus.StatusOK)
+		s.reply(r, Dump(c, now))
 	})
 }
 

@@ -72,8 +72,7 @@ func (s *Server) protoHandlers(r *ubus.Request) {
 			out = append(out, ubus.Field{Name: n, Value: protoHandler(s.o.Protos[n])})
 		}
 	}
-	r.Reply(out)
-	r.Done(ubus.StatusOK)
+	s.reply(r, out)
 }
 
 func protoHandler(p proto.Spec) ubus.Table {

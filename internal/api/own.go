@@ -13,6 +13,10 @@ import (
 	"netbraid/ubus"
 )
 
+// maxListed bounds the problems and errors in one answer; "more" counts the
+// others.
+const maxListed = 1000
+
 // ownTable serves the object netbraid.
 func (s *Server) ownTable() map[string]handler {
 	return map[string]handler{"status": s.ownStatus, "reload": s.ownReload, "errors": s.ownErrors}
@@ -34,7 +38,7 @@ func (s *Server) ownStatus(r *ubus.Request) {
 				present++
 			}
 		}
-		r.Reply(ubus.Table{
+		s.reply(r, ubus.Table{
 			{Name: "version", Value: s.o.Version},
 			{Name: "pid", Value: int32(os.Getpid())},
 			{Name: "uptime", Value: int32(now.Sub(s.started) / time.Second)},
@@ -48,7 +52,6 @@ func (s *Server) ownStatus(r *ubus.Request) {
 			}},
 			{Name: "mirror", Value: mirrorStatus(c.Mirror())},
 		})
-		r.Done(ubus.StatusOK)
 	})
 }
 
@@ -75,18 +78,19 @@ func mirrorStatus(e *mirror.Engine) ubus.Table {
 func (s *Server) ownReload(r *ubus.Request) {
 	s.onLoop(r, func(*core.Core, time.Time) {
 		err := s.back.Reload()
-		list := ubus.Array{}
+		list, more := ubus.Array{}, 0
 		var bad refused
 		switch {
 		case errors.As(err, &bad):
-			for _, p := range bad.Refused() {
+			problems := bad.Refused()
+			more = max(0, len(problems)-maxListed)
+			for _, p := range problems[:len(problems)-more] {
 				list = append(list, problem(p))
 			}
 		case err != nil:
 			list = append(list, problem(config.Problem{Severity: config.Error, Reason: err.Error()}))
 		}
-		r.Reply(ubus.Table{{Name: "ok", Value: err == nil}, {Name: "problems", Value: list}})
-		r.Done(ubus.StatusOK)
+		s.reply(r, ubus.Table{{Name: "ok", Value: err == nil}, {Name: "problems", Value: list}, {Name: "more", Value: int32(more)}})
 	})
 }
 
@@ -109,12 +113,13 @@ func problem(p config.Problem) ubus.Table {
 func (s *Server) ownErrors(r *ubus.Request) {
 	s.onLoop(r, func(c *core.Core, _ time.Time) {
 		list := ubus.Array{}
-		for _, f := range c.Planner().Failures("") {
+		failures := c.Planner().Failures("")
+		more := max(0, len(failures)-maxListed)
+		for _, f := range failures[:len(failures)-more] {
 			list = append(list, ubus.Table{
 				{Name: "owner", Value: f.Owner}, {Name: "code", Value: f.Code}, {Name: "object", Value: f.Object},
 				{Name: "message", Value: f.Message}, {Name: "attempts", Value: int32(f.Attempts)}})
 		}
-		r.Reply(ubus.Table{{Name: "errors", Value: list}})
-		r.Done(ubus.StatusOK)
+		s.reply(r, ubus.Table{{Name: "errors", Value: list}, {Name: "more", Value: int32(more)}})
 	})
 }

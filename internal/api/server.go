@@ -101,6 +101,22 @@ func (s *Server) onLoop(r *ubus.Request, f func(c *core.Core, now time.Time)) {
 	}
 }
 
+// maxReply is what fits into one message of the bus besides its headers.
+const maxReply = ubus.MaxMessage - 256
+
+// reply ends a call with an answer. One that does not fit into a message of
+// the bus is an error, not an answer without content.
+func (s *Server) reply(r *ubus.Request, t ubus.Table) {
+	b := t.Encode()
+	if len(b) > maxReply {
+		s.log.Error("the answer is too long for one message of the bus; ask for less", "object", r.Object, "method", r.Method, "octets", len(b))
+		r.Done(ubus.StatusNoMemory)
+		return
+	}
+	r.ReplyRaw(b)
+	r.Done(ubus.StatusOK)
+}
+
 // later answers what is not built yet.
 func (s *Server) later(r *ubus.Request) {
 	s.log.Warn("this ubus method is not built yet", "object", r.Object, "method", r.Method)

@@ -134,12 +134,12 @@ func TestReload(t *testing.T) {
 		want ubus.Status
 		own  string
 	}{
-		{nil, ubus.StatusOK, `{"ok":true,"problems":[]}`},
-		{fmt.Errorf("load: %w", refusedError{problem}), ubus.StatusInvalidArgument, `{"ok":false,"problems":[` + shown + `]}`},
+		{nil, ubus.StatusOK, `{"ok":true,"problems":[],"more":0}`},
+		{fmt.Errorf("load: %w", refusedError{problem}), ubus.StatusInvalidArgument, `{"ok":false,"problems":[` + shown + `],"more":0}`},
 		{fmt.Errorf("open network: %w", fs.ErrNotExist), ubus.StatusNotFound,
-			`{"ok":false,"problems":[{"file":"","line":0,"severity":"error","section":"","option":"","value":"","reason":"open network: file does not exist","allowed":"","text":"open network: file does not exist"}]}`},
+			`{"ok":false,"problems":[{"file":"","line":0,"severity":"error","section":"","option":"","value":"","reason":"open network: file does not exist","allowed":"","text":"open network: file does not exist"}],"more":0}`},
 		{errors.New("disk on fire"), ubus.StatusUnknownError,
-			`{"ok":false,"problems":[{"file":"","line":0,"severity":"error","section":"","option":"","value":"","reason":"disk on fire","allowed":"","text":"disk on fire"}]}`},
+			`{"ok":false,"problems":[{"file":"","line":0,"severity":"error","section":"","option":"","value":"","reason":"disk on fire","allowed":"","text":"disk on fire"}],"more":0}`},
 	} {
 		b.loop.reload = c.err
 		if _, st := b.call("network", "reload", nil); st != c.want {
@@ -193,7 +193,7 @@ func TestAnswers(t *testing.T) {
 		{"network.device", "status", ubus.Table{{Name: "name", Value: "nope"}}, ubus.StatusInvalidArgument, ""},
 		{"network.device", "status", ubus.Table{{Name: "name", Value: "eth9"}}, ubus.StatusOK, `{"external":false,"present":false,"type":"Network device"}`},
 		{"network.device", "nosuch", nil, ubus.StatusMethodNotFound, ""},
-		{"netbraid", "errors", nil, ubus.StatusOK, `{"errors":[]}`},
+		{"netbraid", "errors", nil, ubus.StatusOK, `{"errors":[],"more":0}`},
 	} {
 		got, st := b.call(c.path, c.method, c.args)
 		if st != c.status || got != c.reply {
@@ -212,6 +212,27 @@ func TestAnswers(t *testing.T) {
 	}
 	if got, _ := b.call("netbraid", "status", nil); !strings.Contains(got, `"version":"1.2"`) || !strings.Contains(got, `"settled":false,"counts":{"interfaces":2,"interfaces-up":0,"devices":2,"devices-present":1,"errors":0},"mirror":{"live":{"link":true,`) {
 		t.Errorf("netbraid status: %s", got)
+	}
+}
+
+// TestTooMuch: an answer that does not fit is an error, not an empty answer.
+func TestTooMuch(t *testing.T) {
+	b := newBench(t)
+	cfg := &config.Config{}
+	for i := range 8000 {
+		cfg.Interfaces = append(cfg.Interfaces, &config.Interface{Name: fmt.Sprintf("i%d", i), Proto: "none", Zone: strings.Repeat("z", 200)})
+	}
+	b.step(core.Configured{Config: cfg})
+	if got, st := b.call("network.interface", "dump", nil); st != ubus.StatusNoMemory || got != "" {
+		t.Errorf("dump of too much: %v with %d octets", st, len(got))
+	}
+	many := make(refusedError, maxListed+7)
+	for i := range many {
+		many[i].Reason = strings.Repeat("r", 100)
+	}
+	b.loop.reload = many
+	if got, st := b.call("netbraid", "reload", nil); st != ubus.StatusOK || !strings.HasSuffix(got, `"more":7}`) {
+		t.Errorf("many problems: %v, %d octets", st, len(got))
 	}
 }
 
