@@ -185,6 +185,9 @@ func (t *table) value(name string, v any) {
 			t.value(name+"."+f.Name, f.Value)
 		}
 	case ubus.Array:
+		if len(v) == 0 {
+			return
+		}
 		if l := v.Strings(); len(l) == len(v) {
 			t.row(cell{name, dim}, text(strings.Join(l, " ")))
 			return

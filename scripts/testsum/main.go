@@ -99,10 +99,15 @@ func (s *summary) endPackage(ev *event) {
 		// What was running when it ended (a time-out, a crash) is said by
 		// tests that never came to their own end.
 		for key, out := range s.output {
-			if strings.HasPrefix(key, ev.Package+" ") {
-				fmt.Fprint(s.w, strings.Join(out, ""))
-				delete(s.output, key)
+			if !strings.HasPrefix(key, ev.Package+" ") {
+				continue
 			}
+			for _, l := range out {
+				if !strings.HasPrefix(l, "FAIL\t") && l != "FAIL\n" { // ours is below
+					fmt.Fprint(s.w, l)
+				}
+			}
+			delete(s.output, key)
 		}
 		fmt.Fprintf(s.w, "FAIL\t%s\t%.1fs\n", ev.Package, ev.Elapsed)
 		return

@@ -14,13 +14,14 @@ func TestSummarize(t *testing.T) {
 {"Action":"output","Package":"netbraid/a","Test":"TestThree","Output":"    a_test.go:9: needs a moon\n"}
 {"Action":"skip","Package":"netbraid/a","Test":"TestThree"}
 {"Action":"output","Package":"netbraid/a","Output":"FAIL\n"}
+{"Action":"output","Package":"netbraid/a","Output":"exit status 2\n"}
 {"Action":"fail","Package":"netbraid/a","Elapsed":1.25}
 go: something else
 {"Action":"build-output","ImportPath":"netbraid/b","Output":"b.go:1: no\n"}
 {"Action":"build-fail","ImportPath":"netbraid/b"}
 `
 	const want = `    a_test.go:7: wrong: 3
-FAIL
+exit status 2
 FAIL	netbraid/a	1.2s
 go: something else
 b.go:1: no

@@ -147,18 +147,40 @@ func (w *world) tamper(ctx context.Context) error {
 	time.Sleep(50 * time.Millisecond) // for the monitor to print what it has read
 	_ = mon.Process.Signal(os.Interrupt)
 	_ = mon.Wait()
+	var lines []string
 	for _, l := range strings.Split(strings.TrimSpace(heard.String()), "\n") {
 		if !strings.Contains(l, " neigh ") {
+			lines = append(lines, l)
 			w.say("%s", l)
 		}
 	}
 	if err != nil {
 		return err
 	}
+	if gone, ok := between(lines, " - addr 203.0.113.2/24 ", " + route default via 203.0.113.1 "); ok {
+		w.say("%s", w.sgr("32", fmt.Sprintf("from the loss of the address to the return of the route: %.1f ms", gone.Seconds()*1000)))
+	}
 	if err := w.waitAddr(ctx, "eth2", "203.0.113.2/24"); err != nil {
 		return err
 	}
 	return w.pings(ctx, internet)
+}
+
+// between is the time from the first line with one text to the first with
+// another; each line begins with its time.
+func between(lines []string, from, to string) (time.Duration, bool) {
+	find := func(text string) (time.Time, bool) {
+		for _, l := range lines {
+			if stamp, _, _ := strings.Cut(l, " "); strings.Contains(l, text) {
+				at, err := time.Parse("15:04:05.000000", stamp)
+				return at, err == nil
+			}
+		}
+		return time.Time{}, false
+	}
+	a, ok1 := find(from)
+	b, ok2 := find(to)
+	return b.Sub(a), ok1 && ok2 && b.After(a)
 }
 
 func (w *world) change(ctx context.Context) error {
