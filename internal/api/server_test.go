@@ -54,19 +54,37 @@ type refusedError []config.Problem
 func (e refusedError) Error() string             { return "refused" }
 func (e refusedError) Refused() []config.Problem { return e }
 
+// logText is a log that may be read while it is written.
+type logText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // bench is a server on a bus, with a client.
 type bench struct {
 	t      *testing.T
 	loop   *loop
 	server *Server
 	client *ubus.Client
-	log    *strings.Builder
+	log    *logText
 }
 
 // newBench starts with the interfaces a, on a bridge that is to be made, and
 // b, whose device is not there.
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, loop: &loop{core: core.New(core.Options{})}, log: &strings.Builder{}}
+	b := &bench{t: t, loop: &loop{core: core.New(core.Options{})}, log: &logText{}}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	path := filepath.Join(t.TempDir(), "ubus.sock")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -96,6 +114,8 @@ func newBench(t *testing.T) *bench {
 
 // step takes an event, and answers for a kernel without any links.
 func (b *bench) step(ev core.Event) {
+	b.loop.mu.Lock()
+	defer b.loop.mu.Unlock()
 	now := time.Now()
 	for todo := []core.Event{ev}; len(todo) > 0; todo = todo[1:] {
 		for _, a := range b.loop.core.Step(now, todo[0]) {
@@ -109,6 +129,20 @@ func (b *bench) step(ev core.Event) {
 			}
 		}
 	}
+}
+
+// publish makes an action known, on the loop.
+func (b *bench) publish(a core.Action) {
+	b.loop.mu.Lock()
+	defer b.loop.mu.Unlock()
+	b.server.Publish(b.loop.core, a, time.Now())
+}
+
+// with changes what the loop answers.
+func (b *bench) with(f func(l *loop)) {
+	b.loop.mu.Lock()
+	defer b.loop.mu.Unlock()
+	f(b.loop)
 }
 
 func (b *bench) call(path, method string, args ubus.Table) (string, ubus.Status) {
@@ -141,14 +175,14 @@ func TestReload(t *testing.T) {
 		{errors.New("disk on fire"), ubus.StatusUnknownError,
 			`{"ok":false,"problems":[{"file":"","line":0,"severity":"error","section":"","option":"","value":"","reason":"disk on fire","allowed":"","text":"disk on fire"}],"more":0}`},
 	} {
-		b.loop.reload = c.err
+		b.with(func(l *loop) { l.reload = c.err })
 		if _, st := b.call("network", "reload", nil); st != c.want {
 			t.Errorf("reload with %v: status %v, want %v", c.err, st, c.want)
 		}
 		if got, st := b.call("netbraid", "reload", nil); got != c.own || st != ubus.StatusOK {
 			t.Errorf("netbraid reload with %v: %v\n%s\nwant\n%s", c.err, st, got, c.own)
 		}
-		b.loop.commands = nil
+		b.with(func(l *loop) { l.commands = nil })
 		if _, st := b.call("network", "restart", nil); st != c.want || (len(b.loop.commands) == 1) != (c.err == nil) {
 			t.Errorf("restart with %v: status %v, commands %v", c.err, st, b.loop.commands)
 		}
@@ -160,7 +194,7 @@ func TestCommands(t *testing.T) {
 	for method, verb := range map[string]core.Verb{"up": core.VerbUp, "down": core.VerbDown, "renew": core.VerbRenew,
 		"restart": core.VerbRestart, "remove": core.VerbRemove} {
 		for _, byArg := range []bool{false, true} {
-			b.loop.commands, b.loop.status = nil, core.UnknownError
+			b.with(func(l *loop) { l.commands, l.status = nil, core.UnknownError })
 			path, args := "network.interface.b", ubus.Table(nil)
 			if byArg {
 				path, args = "network.interface", ubus.Table{{Name: "interface", Value: "b"}}
@@ -230,7 +264,7 @@ func TestTooMuch(t *testing.T) {
 	for i := range many {
 		many[i].Reason = strings.Repeat("r", 100)
 	}
-	b.loop.reload = many
+	b.with(func(l *loop) { l.reload = many })
 	if got, st := b.call("netbraid", "reload", nil); st != ubus.StatusOK || !strings.HasSuffix(got, `"more":7}`) {
 		t.Errorf("many problems: %v, %d octets", st, len(got))
 	}
@@ -290,7 +324,7 @@ func TestNotifications(t *testing.T) {
 		{core.DeviceEvent{Device: "br0", Event: "link_up"}, []string{
 			`network.device link_up {"name":"br0","auth_status":false,"present":true,"active":true,"link_active":false}`}},
 	} {
-		b.server.Publish(b.loop.core, c.action, time.Now())
+		b.publish(c.action)
 		for _, want := range c.want {
 			select {
 			case got := <-heard:
@@ -340,9 +374,7 @@ func TestLoopIsNotHeldUp(t *testing.T) {
 	if st := <-done; st != ubus.StatusOK {
 		t.Errorf("the reading: %v", st)
 	}
-	b.loop.mu.Lock()
-	b.loop.refuse = true
-	b.loop.mu.Unlock()
+	b.with(func(l *loop) { l.refuse = true })
 	if _, st := b.call("network.interface.a", "status", nil); st != ubus.StatusUnknownError {
 		t.Errorf("call of a daemon that is ending: %v", st)
 	}
