@@ -145,6 +145,12 @@ func (b *bench) with(f func(l *loop)) {
 	f(b.loop)
 }
 
+// commands gives the commands so far.
+func (b *bench) commands() (out []core.Command) {
+	b.with(func(l *loop) { out = slices.Clone(l.commands) })
+	return out
+}
+
 func (b *bench) call(path, method string, args ubus.Table) (string, ubus.Status) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -183,8 +189,8 @@ func TestReload(t *testing.T) {
 			t.Errorf("netbraid reload with %v: %v\n%s\nwant\n%s", c.err, st, got, c.own)
 		}
 		b.with(func(l *loop) { l.commands = nil })
-		if _, st := b.call("network", "restart", nil); st != c.want || (len(b.loop.commands) == 1) != (c.err == nil) {
-			t.Errorf("restart with %v: status %v, commands %v", c.err, st, b.loop.commands)
+		if _, st := b.call("network", "restart", nil); st != c.want || (len(b.commands()) == 1) != (c.err == nil) {
+			t.Errorf("restart with %v: status %v, commands %v", c.err, st, b.commands())
 		}
 	}
 }
@@ -200,8 +206,8 @@ func TestCommands(t *testing.T) {
 				path, args = "network.interface", ubus.Table{{Name: "interface", Value: "b"}}
 			}
 			_, st := b.call(path, method, args)
-			if want := []core.Command{{Verb: verb, Interface: "b"}}; !slices.Equal(b.loop.commands, want) || st != ubus.StatusUnknownError {
-				t.Errorf("%s %s: commands %v, status %v; want %v and the command's own status", path, method, b.loop.commands, st, want)
+			if want := []core.Command{{Verb: verb, Interface: "b"}}; !slices.Equal(b.commands(), want) || st != ubus.StatusUnknownError {
+				t.Errorf("%s %s: commands %v, status %v; want %v and the command's own status", path, method, b.commands(), st, want)
 			}
 		}
 	}
