@@ -11,8 +11,9 @@
 //	network.device     set_alias, set_state, stp_init
 //	network.interface  add_device, remove_device, set_data
 //
-// notify_proto answers the same for protocols that have no handler outside,
-// as netifd does.
+// prepare tells whether the interface is on a bridge; it does not yet bring up
+// a bridge that has no port. notify_proto answers 8 for protocols that have no
+// handler outside, as netifd does.
 //
 // # Object netbraid
 //

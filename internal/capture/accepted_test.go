@@ -21,7 +21,7 @@ var accepted = []struct{ run, differs, because string }{
 		"prefix assignment: routes of its addresses, and the unreachable route of the prefix"},
 	{"base", `^ip-rule6 4200000000: from 2001:db8:100::1/60 iif br-lan unreachable: .*, netbraid nothing$`, "prefix assignment: rule for what is not assigned"},
 	{"devices", `^ip-rule6 42000000\d\d: from all iif eth2 12: .*, netbraid nothing$`,
-		"prefix assignment: netifd's rule FR_ACT_FAILED_POLICY for sources outside the prefixes of the interface"},
+		"prefix assignment: a rule of netifd's policy for sources, with an action (RTN_FAILED_POLICY) that only its own kernel acts on"},
 
 	{"devices", `^(dump|status)\.unkproto\.`,
 		"netifd shows an unknown protocol as an interface that is up with protocol none; netbraid shows the error INVALID_PROTO"},

@@ -9,10 +9,9 @@ import (
 	"netbraid/ubus"
 )
 
-// TestDeviceStatusOfMany asks for the status of 500 devices at once, which
-// must fit into one message of the bus, and holds that the daemon's loop
-// answers others meanwhile.
-func TestDeviceStatusOfMany(t *testing.T) {
+// TestMany asks for the status of 500 devices at once, which must fit into one
+// message of the bus, and of 500 interfaces.
+func TestMany(t *testing.T) {
 	const n = 500
 	w := newWorld(t, 0, nil)
 	var text strings.Builder
@@ -29,6 +28,12 @@ func TestDeviceStatusOfMany(t *testing.T) {
 		t.Fatalf("status %v with %d devices, want %d", st, len(all), n)
 	}
 	t.Logf("%d devices: %s, %d octets", n, took, len(all.Encode()))
+	start = time.Now()
+	dump := w.call(ubus.StatusOK, "network.interface", "dump", nil)
+	t.Logf("%d interfaces: %s, %d octets", n, time.Since(start), len(dump.Encode()))
+	if got := len(byName(dump)); got != n {
+		t.Errorf("dump of %d interfaces, want %d", got, n)
+	}
 	for _, f := range all {
 		d, _ := f.Value.(ubus.Table)
 		if !d.Has("mtu") || !d.Has("statistics") || !d.Has("bridge-attributes") {
