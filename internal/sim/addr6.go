@@ -201,14 +201,14 @@ func (k *Kernel) setLifetime6(a *ifa6, valid, preferred uint32) {
 func (k *Kernel) insertAddr6(n *ifa6) *rtnl.Error {
 	l := n.link
 	switch {
+	case k.confInt(v6, l.Name, confDisableIPv6) != 0:
+		return fail(unix.EACCES, "ipv6: IPv6 is disabled on this device")
 	case n.Local == any6:
 		return fail(unix.EADDRNOTAVAIL, "ipv6: Invalid address")
 	case n.Local.IsMulticast() && !n.has(unix.IFA_F_MCAUTOJOIN):
 		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign multicast address without \"IFA_F_MCAUTOJOIN\" flag")
 	case n.Local == netip.IPv6Loopback() && !l.isLoop():
 		return fail(unix.EADDRNOTAVAIL, "ipv6: Cannot assign loopback address on this device")
-	case k.confInt(v6, l.Name, confDisableIPv6) != 0:
-		return fail(unix.EACCES, "ipv6: IPv6 is disabled on this device")
 	case k.findAddr6(l, n.Local) != nil:
 		return fail(unix.EEXIST, "ipv6: address already assigned")
 	}

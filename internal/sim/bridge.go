@@ -33,7 +33,6 @@ type bridge struct {
 	querier            uint64
 	query, queryAnswer uint64
 	startup            uint64
-	mcastTimersWere    bool
 }
 
 // port is a bridge port.

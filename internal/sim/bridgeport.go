@@ -84,9 +84,6 @@ func (k *Kernel) addPort(b, l *link) *rtnl.Error {
 	k.event(evChangeUpper, l)
 	b.ports = slices.Insert(b.ports, 0, l)
 	k.addPromisc(l, 1, true)
-	if newKind(b, l) {
-		k.linkMessage(b) // its features change with those of the port
-	}
 	changed := k.recalculate(b)
 	if l.up() && l.operUp() && b.up() {
 		k.enablePort(b, l)
@@ -120,12 +117,6 @@ func (k *Kernel) delPort(l *link) {
 	if k.recalculate(b) {
 		k.event(evChangeAddr, b)
 	}
-}
-
-// newKind tells whether l differs from the other ports of b in kind, and so, as
-// far as is known here, in features.
-func newKind(b, l *link) bool {
-	return !slices.ContainsFunc(b.ports, func(p *link) bool { return p != l && p.Kind == l.Kind })
 }
 
 // dropPort is del_nbp.

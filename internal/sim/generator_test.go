@@ -327,6 +327,13 @@ func (g *generator) setBridge(k *Kernel) *operation {
 	}
 	r := rtnl.LinkRequest{Link: rtnl.Link{Index: b.Index, Kind: kindBridge}}
 	g.bridgeSettings(&r)
+	if b.Kind == kindBridge && !b.up() {
+		// otherwise it is silent (TestTruthSilent), until a change of features
+		// that is not simulated brings it to light
+		g.names++
+		r.Set |= rtnl.LinkTxQLen
+		r.TxQLen = 1000 + uint32(g.names)
+	}
 	if g.one(8) && !b.up() && len(b.ports) == 0 {
 		r.Set |= rtnl.BridgeSTP
 		r.Bridge.STP = uint32(g.IntN(2))

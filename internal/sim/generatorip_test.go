@@ -263,5 +263,8 @@ func (g *generator) delRoute6(k *Kernel) *operation {
 	r.Flags &= unix.RTNH_F_ONLINK
 	r.Pref = 0
 	g.vague(&r)
+	if o.protocol == unix.RTPROT_KERNEL {
+		r.Oif = o.hop.dev.Index // which of several links' comes first has no order: see normal
+	}
 	return delRoute(&r)
 }

@@ -22,6 +22,9 @@ func (k *Kernel) find(r *rtnl.LinkRequest) *link {
 
 func (k *Kernel) linkRequest(h rtnl.Header, r *rtnl.LinkRequest) *rtnl.Error {
 	named := r.Index != 0 || r.Set&rtnl.LinkName != 0
+	if len(r.Name) > maxName {
+		return fail(unix.ERANGE, "Attribute failed policy validation")
+	}
 	l := k.find(r)
 	switch h.Type {
 	case unix.RTM_SETLINK:

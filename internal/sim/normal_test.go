@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -83,11 +84,41 @@ func normal(h rtnl.Header, body []byte) (s shown, err error) {
 
 // history is what was announced, per object. A link that is announced twice
 // with nothing changed counts once: the kernel repeats itself when features,
-// queues or counters change, which rtnl.Link does not have.
+// queues or counters change, which rtnl.Link does not have. For the same reason
+// only the last state of a bridge counts of those that one operation announces:
+// a port that joins or leaves can change its features in between.
 type history struct {
 	objects map[string][]string
 	order   []string
 	count   int
+	before  map[string]int // messages of an object before this operation
+}
+
+// fold ends an operation.
+func (hi *history) fold() {
+	if hi.before == nil {
+		hi.before = map[string]int{}
+	}
+	for object, all := range hi.objects {
+		start := hi.before[object]
+		if len(all) > start && strings.HasSuffix(object, "family 0") && strings.Contains(all[start], " kind bridge") {
+			hi.objects[object] = foldBridge(all, start)
+		}
+		hi.before[object] = len(hi.objects[object])
+	}
+}
+
+func foldBridge(all []string, start int) []string {
+	kept := slices.Clone(all[:start])
+	for i, s := range all[start:] {
+		if next := start + i + 1; next < len(all) && strings.HasPrefix(s, "+") && strings.HasPrefix(all[next], "+") {
+			continue
+		}
+		if len(kept) == 0 || kept[len(kept)-1] != s {
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 func (hi *history) add(datagram []byte) error {

@@ -395,30 +395,22 @@ func (k *Kernel) newMultipath6(h rtnl.Header, r *rtnl.Route) *rtnl.Error {
 		}
 		ns = append(ns, n)
 	}
-	flags, said := h.Flags, uint16(0)
+	flags := h.Flags
 	var done []*route6
-	for i, n := range ns {
-		s, e := k.placeRoute6(flags, n, false)
-		if e != nil {
+	for _, n := range ns {
+		if _, e := k.placeRoute6(flags, n, false); e != nil {
 			k.undo6(done)
-			if flags&unix.NLM_F_REPLACE != 0 && i == 0 {
-				return e
-			}
 			return e
-		}
-		if i == 0 {
-			said = s
 		}
 		done = append(done, n)
 		flags &^= unix.NLM_F_EXCL | unix.NLM_F_REPLACE
 		flags |= unix.NLM_F_CREATE
 	}
-	_ = said
+	said := uint16(unix.NLM_F_CREATE)
 	if h.Flags&unix.NLM_F_REPLACE != 0 {
 		said = unix.NLM_F_REPLACE
-	} else {
-		said = h.Flags & unix.NLM_F_APPEND
 	}
+	said |= h.Flags & unix.NLM_F_APPEND
 	k.routeMessage6(unix.RTM_NEWROUTE, said, ns[0], ns[0].siblings())
 	return nil
 }

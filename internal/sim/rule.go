@@ -85,7 +85,7 @@ func (k *Kernel) ruleRequest(h rtnl.Header, r *rtnl.Rule, given bool) *rtnl.Erro
 	if h.Type == unix.RTM_NEWRULE {
 		return k.newRule(h, r, given)
 	}
-	return k.delRule(r)
+	return k.delRule(r, given)
 }
 
 // newRule is fib_nl_newrule.
@@ -191,14 +191,14 @@ func (k *Kernel) attachAll() {
 }
 
 // delRule is fib_nl_delrule: what the request names must agree.
-func (k *Kernel) delRule(r *rtnl.Rule) *rtnl.Error {
+func (k *Kernel) delRule(r *rtnl.Rule, given bool) *rtnl.Error {
 	l := &k.rules[familyIndex(r.Family)]
 	want := *r
 	action := want.Action
 	normalise(&want)
 	want.Action = action
 	for i, o := range l.rules {
-		if !ruleMatches(&o.Rule, &want) {
+		if given && o.Priority != want.Priority || !ruleMatches(&o.Rule, &want) {
 			continue
 		}
 		l.rules = slices.Delete(slices.Clone(l.rules), i, i+1)
@@ -226,7 +226,7 @@ func (k *Kernel) unresolve(l *ruleList, pref uint32) {
 // ruleMatches is rule_find and the match of the family.
 func ruleMatches(o, w *rtnl.Rule) bool {
 	return (w.Action == 0 || w.Action == o.Action) && (w.Table == 0 || w.Table == o.Table) &&
-		(w.Priority == 0 || w.Priority == o.Priority) && (w.IifName == "" || w.IifName == o.IifName) &&
+		(w.IifName == "" || w.IifName == o.IifName) &&
 		(w.OifName == "" || w.OifName == o.OifName) && (w.Mark == 0 || w.Mark == o.Mark) && (w.Mask == 0 || w.Mask == o.Mask) &&
 		(w.TOS == 0 || w.TOS == o.TOS) && (w.Protocol == 0 || w.Protocol == o.Protocol) && (w.IPProto == 0 || w.IPProto == o.IPProto) &&
 		(w.TunID == 0 || w.TunID == o.TunID) && (w.SuppressPL < 0 || w.SuppressPL == o.SuppressPL) &&

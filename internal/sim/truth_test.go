@@ -194,6 +194,8 @@ func (b *both) collect() {
 
 // histories compares what was announced of each object.
 func (b *both) histories() string {
+	b.sim.fold()
+	b.truth.fold()
 	for _, object := range append(append([]string(nil), b.truth.order...), b.sim.order...) {
 		if diff := difference(b.sim.objects[object], b.truth.objects[object]); diff != "" {
 			return fmt.Sprintf("announced of %s:\n%s", object, diff)
@@ -264,4 +266,36 @@ func headline(s string) string {
 		line = line[:at]
 	}
 	return line
+}
+
+// TestTruthSilent holds that settings of a bridge that is down change without
+// a notification, normalised, and show in the dump.
+func TestTruthSilent(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for network namespaces")
+	}
+	r := newReal(t)
+	defer r.close()
+	b := &both{k: New(Options{}), r: r}
+	b.k.Subscribe(groups...)
+	g := newGenerator(1, false)
+	add := g.addBridge()
+	if diff := b.apply(add); diff != "" {
+		t.Fatal(diff)
+	}
+	announced := b.sim.count
+	set := rtnl.LinkRequest{Link: rtnl.Link{Index: g.index, Kind: kindBridge, Bridge: rtnl.Bridge{AgeingTime: 12345, QueryInterval: 50}},
+		Set: rtnl.BridgeAgeingTime | rtnl.BridgeQueryInterval}
+	if diff := b.apply(request(unix.RTM_NEWLINK, 0, &set)); diff != "" {
+		t.Fatal(diff)
+	}
+	if b.sim.count != announced || b.truth.count != announced {
+		t.Errorf("announced before %d, then simulated %d, real %d", announced, b.sim.count, b.truth.count)
+	}
+	if diff := b.dumps(); diff != "" {
+		t.Error(diff)
+	}
+	if br := b.k.info(b.k.links[g.index]).Bridge; br.AgeingTime != 12344 || br.QueryInterval != 100 {
+		t.Errorf("ageing time %d, want 12344; query interval %d, want 100", br.AgeingTime, br.QueryInterval)
+	}
 }
