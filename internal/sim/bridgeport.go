@@ -132,8 +132,6 @@ func (k *Kernel) dropPort(l *link) {
 	k.event(evChangeUpper, l)
 }
 
-func (k *Kernel) managePromisc(*link) {}
-
 // setPort is br_setport, in its order.
 func (k *Kernel) setPort(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 	p, v, has := &l.port, &r.Port, func(f rtnl.LinkField) bool { return r.Set&f != 0 }

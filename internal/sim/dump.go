@@ -16,7 +16,6 @@ type dump struct {
 	out   [][]byte
 	cur   []byte
 	count int
-	ends  []int // where the messages of the last datagram end
 }
 
 func (d *dump) add(encode func(b []byte) []byte) {

@@ -100,8 +100,7 @@ func (t *table4) sorted() []netip.Prefix {
 }
 
 func (t *table4) put(p netip.Prefix, as []alias) {
-	old, had := t.nodes[p]
-	_ = old
+	_, had := t.nodes[p]
 	switch {
 	case len(as) == 0 && had:
 		delete(t.nodes, p)
@@ -153,7 +152,7 @@ type answer4 struct {
 	hop        nexthop
 }
 
-// lookup is fib_table_lookup with FIB_LOOKUP_IGNORE_LINKSTATE. EAGAIN is "go
+// lookup4 is fib_table_lookup with FIB_LOOKUP_IGNORE_LINKSTATE. EAGAIN is "go
 // on with the next table".
 func lookup4(f *flow, tables ...*table4) (answer4, unix.Errno) {
 	for bits := 32; bits >= 0; bits-- {
@@ -303,7 +302,7 @@ func (f *fib4) release(fi *fibInfo) {
 	}
 }
 
-// flush is fib_flush: dead routes go without a word, except those whose
+// flush4 is fib_flush: dead routes go without a word, except those whose
 // preferred source was removed.
 func (k *Kernel) flush4() {
 	for _, id := range k.fib4.ids {

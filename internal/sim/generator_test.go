@@ -318,6 +318,23 @@ func (g *generator) bridgeSettings(r *rtnl.LinkRequest) {
 		MembershipInterval: uint64(time()), QuerierInterval: uint64(time()), QueryInterval: uint64(time()),
 		QueryResponseInterval: uint64(time()), StartupQueryInterval: uint64(time()),
 	}
+	// what the kernel refuses comes alone: a request that fails in its middle
+	// leaves silent changes, see setBridge
+	for _, refused := range []struct {
+		field rtnl.LinkField
+		is    bool
+	}{
+		{rtnl.BridgeForwardDelay, r.Bridge.ForwardDelay < 200 || r.Bridge.ForwardDelay > 3000},
+		{rtnl.BridgeHelloTime, r.Bridge.HelloTime < 100 || r.Bridge.HelloTime > 1000},
+		{rtnl.BridgeMaxAge, r.Bridge.MaxAge < 600 || r.Bridge.MaxAge > 4000},
+		{rtnl.BridgeMcastRouter, r.Bridge.McastRouter > 2},
+		{rtnl.BridgeVLANFiltering, true},
+	} {
+		if r.Set&refused.field != 0 && refused.is {
+			r.Set = r.Set&^rtnl.BridgeFields | refused.field
+			break
+		}
+	}
 }
 
 func (g *generator) setBridge(k *Kernel) *operation {

@@ -275,9 +275,6 @@ func (k *Kernel) setKindAddr(l *link, a rtnl.HWAddr) *rtnl.Error {
 			return nil
 		}
 		if macvlanBusy(l.lower, a, nil) {
-			if l.up() {
-				return fail(unix.EADDRINUSE, "")
-			}
 			return fail(unix.EADDRINUSE, "")
 		}
 	}

@@ -320,10 +320,6 @@ func (k *Kernel) addAllMulti(l *link, n int) {
 func (k *Kernel) rxFlagsChanged(l *link, change uint32) {
 	on := l.flags&change != 0
 	switch l.Kind {
-	case kindBridge:
-		if change == unix.IFF_PROMISC {
-			k.managePromisc(l)
-		}
 	case kindMACVLAN, kindVLAN:
 		if !l.up() || l.lower == nil {
 			return

@@ -96,9 +96,6 @@ func (k *Kernel) newNeigh(h rtnl.Header, n *rtnl.Neigh, l *link, key neighKey) *
 		}
 		one = *old
 	}
-	if !l.up() && n.State&unix.NUD_PERMANENT == 0 && false {
-		return fail(unix.ENETDOWN, "")
-	}
 	before := one
 	if n.State&nudValid != 0 && n.LLAddr.Len == 0 && one.LLAddr.Len == 0 && l.flags&unix.IFF_NOARP == 0 && !l.isLoop() {
 		return fail(unix.EINVAL, "No link layer address given")

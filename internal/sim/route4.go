@@ -43,9 +43,8 @@ func (k *Kernel) insertRoute4(flags uint16, r *rtnl.Route) *rtnl.Error {
 	at := slices.IndexFunc(as, func(a alias) bool {
 		return a.tos <= r.TOS && (a.fi.priority >= fi.priority || a.tos < r.TOS)
 	})
-	said := flags & unix.NLM_F_EXCL
+	said := uint16(unix.NLM_F_EXCL)
 	n := alias{r.TOS, r.Type, fi}
-	said = unix.NLM_F_EXCL
 	if at >= 0 && as[at].tos == r.TOS && as[at].fi.priority == fi.priority {
 		if flags&unix.NLM_F_EXCL != 0 {
 			return fail(unix.EEXIST, "")

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netbraid/internal/vmtest"
 	"netbraid/rtnl"
 )
 
@@ -60,13 +61,22 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// TestTruthVM is TestTruth with VLANs, which need the test kernel.
+func TestTruthVM(t *testing.T) {
+	vmtest.Require(t)
+	for seed := uint64(1); seed <= shortSequences*4; seed++ {
+		if !runSequence(t, seed, newGenerator(seed, true)) && !*keepFlag {
+			return
+		}
+	}
+}
+
 // both are the two worlds.
 type both struct {
-	k        *Kernel
-	r        *real
-	sim      history
-	truth    history
-	mismatch bool
+	k     *Kernel
+	r     *real
+	sim   history
+	truth history
 }
 
 func runSequence(t *testing.T, seed uint64, g *generator) (ok bool) {
