@@ -352,7 +352,7 @@ func (g *generator) setBridge(k *Kernel) *operation {
 		r.TxQLen = 1000 + uint32(g.names)
 	}
 	if g.one(8) && !b.up() && len(b.ports) == 0 {
-		r.Set |= rtnl.BridgeSTP
+		r.Set = r.Set&^rtnl.BridgeFields | rtnl.BridgeSTP
 		r.Bridge.STP = uint32(g.IntN(2))
 	}
 	return request(unix.RTM_NEWLINK, 0, &r)
