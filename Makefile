@@ -20,8 +20,9 @@ demo: build
 
 # Every test that can run on this machine; says which are skipped, and why.
 test: install-deps
-	$(GO) test -count=1 -timeout 20m -json ./... | $(TESTSUM)
-	$(MAKE) --no-print-directory vmtest
+	@rc=0; $(GO) test -count=1 -timeout 20m -json ./... | $(TESTSUM) || rc=1; \
+	$(MAKE) --no-print-directory vmtest || rc=1; \
+	exit $$rc
 
 # What to run before a commit: formatting, vet, staticcheck, the short tests,
 # 1,000 simulated seeds.

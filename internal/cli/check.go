@@ -55,7 +55,11 @@ func (a *app) printProblems(problems []config.Problem) {
 		if p.Severity == config.Error {
 			s = red
 		}
-		fmt.Fprintln(a.out, s.paint(p.String(), on))
+		line := p.String()
+		if p.Pos.File == "" {
+			line = p.Reason // about the file as a whole: it cannot be read
+		}
+		fmt.Fprintln(a.out, s.paint(line, on))
 	}
 }
 
