@@ -39,7 +39,8 @@ type (
 		Epoch uint32
 		Data  []byte
 	}
-	// DumpDone: a dump has ended.
+	// DumpDone: a dump has ended. It comes after every notification that was
+	// queued when it did.
 	DumpDone struct {
 		NS                    model.NS
 		Epoch                 uint32

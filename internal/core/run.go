@@ -263,6 +263,9 @@ func (c *Core) operations() {
 		c.sweepPart = (c.sweepPart + 1) % sweepParts
 	}
 	ops := c.planner.Plan(c.now)
+	if c.planner.Doubt() {
+		c.mirror.Refresh(rtnl.KindRoute)
+	}
 	if recs := c.planner.Records(); len(recs) > 0 {
 		c.act(Record{recs})
 	}

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"netbraid/internal/iface"
 	"netbraid/internal/nstest"
 	"netbraid/internal/proto"
+	"netbraid/rtnl"
 )
 
 // world is a real namespace with a daemon in it.
@@ -25,7 +28,6 @@ type world struct {
 	cancel context.CancelFunc
 	ended  chan error
 	events chan string // "ifup lan", …
-	log    *strings.Builder
 }
 
 func newWorld(t testing.TB) *world {
@@ -79,7 +81,15 @@ func (w *world) start() {
 	select {
 	case <-d.Settled():
 	case <-time.After(15 * time.Second):
-		w.t.Fatal("the configuration has not settled: " + w.describe())
+		why := w.describe()
+		w.on(func(c *core.Core) {
+			why += fmt.Sprintf("\nmirror %+v idle %v wants a tick at %s (now %s)", c.Mirror().Stats(), c.Planner().Idle(), c.Deadline(), time.Now())
+			for k := rtnl.KindLink; k <= rtnl.KindNexthop; k++ {
+				why += fmt.Sprintf(" %s=%v", k, c.Mirror().Live(k))
+			}
+		})
+		stacks := make([]byte, 1<<20)
+		w.t.Fatalf("the configuration has not settled: %s\n%s", why, stacks[:runtime.Stack(stacks, true)])
 	}
 }
 

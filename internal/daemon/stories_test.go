@@ -256,7 +256,7 @@ config route6
 			})
 		}
 	}
-	has("route show", "default via 10.0.0.254 dev eth0 proto static metric 50", "10.0.0.0/24 dev eth0 proto static scope link src 10.0.0.1 metric 50",
+	has("route show", "default via 10.0.0.254 dev eth0 proto static metric 50", "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.1 metric 50",
 		"10.20.0.0/16 via 10.0.0.2 dev eth0 proto static metric 7 mtu 1300", "blackhole 10.66.0.0/16 proto static")
 	has("route show table 100", "default via 10.0.1.254 dev eth1 proto static", "10.0.1.0/24 dev eth1 proto static scope link src 10.0.1.1")
 	has("-6 route show", "unreachable 2001:db8:66::/48 dev lo proto static metric 1024")

@@ -92,7 +92,7 @@ func (g *Graph) Configure(devs []*config.Device) {
 		next[c.Name] = c
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.devs)) {
-		if d := g.devs[name]; d.cfg != nil && next[name] == nil {
+		if d := g.devs[name]; d != nil && d.cfg != nil && next[name] == nil {
 			g.setConfig(d, nil)
 			g.Unuse(name, configUser)
 		}

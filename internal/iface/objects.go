@@ -60,12 +60,13 @@ func (m *Machine) address(o *plan.Objects, ifindex uint32, a *config.StaticAddr)
 	if a.Deprecated {
 		ka.Preferred = 0
 	}
-	own := m.Config.Metric != 0 || table != 0
-	if own {
+	if table == 0 {
+		ka.Priority = m.Config.Metric // of the connected route, which the kernel makes
+	} else {
 		ka.Flags |= unix.IFA_F_NOPREFIXROUTE
 	}
 	o.Addrs = append(o.Addrs, ka)
-	if own && !a.Prefix.IsSingleIP() {
+	if table != 0 && !a.Prefix.IsSingleIP() {
 		o.Routes = append(o.Routes, subnetRoute(a, ifindex, m.Config.Metric, table))
 	}
 	if table != 0 {
@@ -78,7 +79,7 @@ func (m *Machine) address(o *plan.Objects, ifindex uint32, a *config.StaticAddr)
 }
 
 // subnetRoute is the connected route of an address when the interface has a
-// metric or a table of its own.
+// table of its own.
 func subnetRoute(a *config.StaticAddr, ifindex, metric, table uint32) rtnl.Route {
 	r := rtnl.Route{Family: unix.AF_INET, Dst: a.Prefix.Masked(), Oif: ifindex, Priority: metric, Table: table,
 		Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST, Scope: unix.RT_SCOPE_LINK, PrefSrc: a.Prefix.Addr()}

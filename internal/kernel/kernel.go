@@ -216,6 +216,9 @@ func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind) {
 		if err != nil && k.ctx.Err() == nil {
 			k.o.Log.Warn("dump failed; it will be tried again", "kind", kind, "error", err)
 		}
+		// What was announced before the dump ended comes before its end: then
+		// it is older than the dump, and known to be so.
+		k.drain()
 		k.o.Deliver(done)
 	}()
 }

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/model"
@@ -45,7 +44,13 @@ func (e *Engine) applyLink(gone bool) {
 		e.delLink(l.Index)
 		return
 	}
+	if l.Flags&unix.IFF_UP == 0 {
+		l.Carrier = false // nothing announces it on a link that is down
+	}
 	old, changed := e.links.put(l.Index, l)
+	if e.replaying && l.Flags&unix.IFF_UP == 0 {
+		e.linkWentDown(l.Index) // also when the dump had it down already
+	}
 	if !changed {
 		return
 	}
@@ -57,8 +62,16 @@ func (e *Engine) applyLink(gone bool) {
 	e.stats.Changes++
 	e.sink.LinkChanged(e.ns, old, e.links.get(l.Index))
 	if wasUp && l.Flags&unix.IFF_UP == 0 {
-		e.implyRoutesGone(func(r *rtnl.Route) bool { return r.Family == unix.AF_INET && r.Oif == l.Index })
+		e.linkWentDown(l.Index)
 	}
+}
+
+// linkWentDown removes the IPv4 routes of a link. Local routes of addresses
+// stay (fib_sync_down_dev without force).
+func (e *Engine) linkWentDown(index uint32) {
+	e.implyRoutesGone(func(r *rtnl.Route) bool {
+		return r.Family == unix.AF_INET && r.Oif == index && r.Scope != unix.RT_SCOPE_HOST
+	})
 }
 
 // applyBridgePort takes an AF_BRIDGE message: news of a port's attributes, or
@@ -84,6 +97,9 @@ func (e *Engine) applyBridgePort(gone bool) {
 func (e *Engine) delLink(index uint32) {
 	old := e.links.del(index)
 	if old == nil {
+		if e.replaying {
+			e.implyRoutesGone(func(r *rtnl.Route) bool { return r.Oif == index })
+		}
 		return
 	}
 	if e.byName[old.Name] == index {
@@ -112,17 +128,19 @@ func (e *Engine) applyAddr(gone bool) {
 
 func (e *Engine) delAddr(key model.AddrKey) {
 	old := e.addrs.del(key)
-	if old == nil {
+	if old == nil && !e.replaying {
 		return
 	}
-	e.stats.Changes++
-	e.sink.AddrChanged(e.ns, old, nil)
+	if old != nil {
+		e.stats.Changes++
+		e.sink.AddrChanged(e.ns, old, nil)
+	}
 	if !key.Local.Is4() {
 		return
 	}
 	// The kernel says nothing of the IPv4 routes that go with an address:
-	// those with it as their source, and, with the last address of a link,
-	// all of the link (fib_disable_ip, fib_sync_down_addr).
+	// those of the main table with it as their source, and, with the last
+	// address of a link, all of the link (fib_disable_ip, fib_sync_down_addr).
 	last := true
 	for k := range e.addrs.m {
 		if k.Index == key.Index && k.Local.Is4() {
@@ -132,7 +150,8 @@ func (e *Engine) delAddr(key model.AddrKey) {
 	}
 	still := e.HasLocal(key.Local)
 	e.implyRoutesGone(func(r *rtnl.Route) bool {
-		return r.Family == unix.AF_INET && (last && r.Oif == key.Index || !still && r.PrefSrc == key.Local)
+		return r.Family == unix.AF_INET && (last && r.Oif == key.Index ||
+			!still && r.PrefSrc == key.Local && r.Table == unix.RT_TABLE_MAIN)
 	})
 }
 
@@ -140,13 +159,23 @@ func (e *Engine) delAddr(key model.AddrKey) {
 // word. Routes with several next hops may have lost one only: they are read
 // again.
 func (e *Engine) implyRoutesGone(gone func(*rtnl.Route) bool) {
+	// The rule holds in the order of the kernel's announcements. A dump, and
+	// notifications that waited for its end, are out of that order: routes that
+	// match may be newer than what is being applied. While routes are being
+	// read, old ones may still come in. Then only (another) dump tells.
+	if e.unordered || e.state[rtnl.KindRoute].dumping {
+		if e.state[rtnl.KindRoute].dumping || e.routes.any(gone) {
+			e.Refresh(rtnl.KindRoute)
+		}
+		return
+	}
 	again := false
 	for _, key := range e.routes.removeIf(gone, &again) {
 		e.stats.Changes++
 		e.sink.RouteChanged(key)
 	}
-	if again && e.subscribed && e.state[rtnl.KindRoute].live {
-		e.dump(rtnl.KindRoute)
+	if again {
+		e.Refresh(rtnl.KindRoute)
 	}
 }
 
@@ -154,6 +183,9 @@ func (e *Engine) applyRoute(gone, replace bool) {
 	if e.route.Flags&unix.RTM_F_CLONED != 0 {
 		return // a cached exception, not a route
 	}
+	// Whether the link is down is the link's to say: the kernel does not
+	// announce it for routes.
+	e.route.Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
 	key := model.KeyOfRoute(e.ns, &e.route)
 	var changed bool
 	if gone {
@@ -180,4 +212,3 @@ func (e *Engine) applyRule(gone bool) {
 		e.sink.RuleChanged(e.ns, old, &e.rule)
 	}
 }
-

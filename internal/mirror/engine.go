@@ -76,6 +76,8 @@ type Engine struct {
 	attempts   int
 	retryAt    time.Time
 	lostAt     time.Time
+	replaying  bool // what is applied now has waited for the end of a dump
+	unordered  bool // what is applied now is not in the kernel's order
 	stats      Stats
 	out        []Request
 
@@ -175,6 +177,14 @@ func (e *Engine) dump(k rtnl.Kind) {
 	e.out = append(e.out, Request{NS: e.ns, Dump: k, Epoch: e.epoch})
 }
 
+// Refresh reads a table again, without any loss: somebody has reason to
+// believe that the model is not right.
+func (e *Engine) Refresh(k rtnl.Kind) {
+	if e.subscribed && (e.state[k].live || e.state[k].dumping) {
+		e.dump(k)
+	}
+}
+
 func (e *Engine) bump(k rtnl.Kind) {
 	switch k {
 	case rtnl.KindLink:
@@ -232,6 +242,8 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 	if epoch != e.epoch {
 		return
 	}
+	e.unordered = true
+	defer func() { e.unordered = false }()
 	for len(b) > 0 {
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {
@@ -250,6 +262,8 @@ func (e *Engine) DumpDone(now time.Time, epoch uint32, k rtnl.Kind, complete, in
 	if epoch != e.epoch || !e.state[k].dumping {
 		return
 	}
+	e.unordered = true
+	defer func() { e.unordered = false }()
 	st := &e.state[k]
 	st.dumping = false
 	if !complete || interrupted {
@@ -294,6 +308,8 @@ func (e *Engine) allLive() bool {
 func (e *Engine) replay(st *kindState) {
 	b := st.pending
 	st.pending = nil
+	e.replaying = true
+	defer func() { e.replaying = false }()
 	for len(b) > 0 {
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {

@@ -108,6 +108,18 @@ func (t *routeTable) removeIf(match func(*rtnl.Route) bool, again *bool) []model
 	return keys
 }
 
+// any tells whether some route matches, or could (several next hops).
+func (t *routeTable) any(match func(*rtnl.Route) bool) bool {
+	for _, slots := range t.m {
+		for i := range slots {
+			if r := &slots[i].r; match(r) || r.Multipath != "" || r.NHID != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (t *routeTable) sweep() []model.RouteKey {
 	var keys []model.RouteKey
 	for k, slots := range t.m {

@@ -26,6 +26,7 @@ func (p *Planner) planAddrs() {
 	for i := range p.promote {
 		if !p.leaving(i) {
 			delete(p.promote, i)
+			p.ledger.waits(model.SysctlKey{NS: p.ns, Index: i, Name: promoteSecondaries})
 			p.dirtyIndex[i] = struct{}{}
 		}
 	}
@@ -35,16 +36,31 @@ func (p *Planner) planAddrs() {
 // link.
 func (p *Planner) leaving(index uint32) bool {
 	for k := range p.owned.Addrs {
-		if k.Index == index && k.Local.Is4() && p.want.addrs[k] == nil {
+		if k.Index != index || !k.Local.Is4() {
+			continue
+		}
+		c := p.want.addrs[k]
+		if c == nil {
+			return true
+		}
+		if _, w := c.first(); p.have.Addr(k) != nil && anew(k, w, p.have.Addr(k)) {
 			return true
 		}
 	}
 	return false
 }
 
+// anew tells whether an address cannot be changed in place into what is
+// wanted.
+func anew(k model.AddrKey, w, have *rtnl.Addr) bool {
+	return w.Broadcast != have.Broadcast || w.PrefixLen != have.PrefixLen ||
+		k.Local.Is4() && w.Flags&addrFlags != have.Flags&addrFlags
+}
+
 func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
 	l := p.have.Link(k.Index)
 	if l == nil {
+		p.ledger.waits(k)
 		return // LinkSeen wakes us
 	}
 	have := p.have.Addr(k)
@@ -61,8 +77,11 @@ func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
 		p.ledger.inPlace(k, true)
 	case !ours && !p.takeover(l.Name):
 		p.taken(k, owner, "address "+w.Local.String(), "somebody else has set it on "+l.Name+" with other attributes")
-	case w.Broadcast != have.Broadcast || w.PrefixLen != have.PrefixLen:
-		// Not changeable in place: it is removed, and the next pass adds it.
+	case anew(k, w, have):
+		// It is removed, and the next pass adds it.
+		if !p.swapReady(k, l) {
+			return
+		}
 		a := *have
 		p.emit(&Op{Kind: AddrDel, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: "to be made anew", rank: rankAddrDel})
 	default:
@@ -85,7 +104,7 @@ func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.A
 // sameAddr compares what configuration can ask for; tentative, deprecated,
 // secondary and DAD state are the kernel's.
 func sameAddr(w, have *rtnl.Addr) bool {
-	return w.PrefixLen == have.PrefixLen && w.Broadcast == have.Broadcast &&
+	return w.PrefixLen == have.PrefixLen && w.Broadcast == have.Broadcast && w.Priority == have.Priority &&
 		w.Flags&addrFlags == have.Flags&addrFlags && sameLifetime(w.Preferred, have.Preferred) && sameLifetime(w.Valid, have.Valid)
 }
 
@@ -103,6 +122,9 @@ func (p *Planner) unwantAddr(k model.AddrKey) {
 	if !ours {
 		p.ledger.inPlace(k, false)
 		return
+	}
+	if p.ledger.busy(k) {
+		return // perhaps being added just now: Settle wakes us
 	}
 	l, have := p.have.Link(k.Index), p.have.Addr(k)
 	if l == nil || have == nil {
@@ -144,14 +166,19 @@ func (p *Planner) swapReady(k model.AddrKey, l *rtnl.Link) bool {
 		return false
 	}
 	switch v, known := p.sysctl[sk]; {
-	case !known:
+	case !known || p.ledger.busy(sk): // perhaps being put back just now
 		return false
 	case v == "1" || v == missingSysctl:
 		return true
 	}
-	_, failing := p.ledger.entries[sk]
-	return failing
+	// Where it cannot be set at all, the address goes all the same in the end.
+	e := p.ledger.entries[sk]
+	return e != nil && e.attempts >= promoteTries
 }
+
+// promoteTries is how often promote_secondaries is tried before an address
+// goes without.
+const promoteTries = 5
 
 func (p *Planner) othersInSubnet(k model.AddrKey) bool {
 	net := func(a model.AddrKey) netip.Prefix { pfx, _ := a.Local.Prefix(int(a.PrefixLen)); return pfx }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"cmp"
+
+	"netbraid/internal/model"
 )
 
 // The delays of the ledger.
@@ -28,6 +30,8 @@ type ledger struct {
 	entries map[any]*entry
 	placed  map[any]bool
 	drift   map[any]*drift
+	woken   []any  // by the last wake
+	doubt   bool   // a route was written and is not seen: perhaps it is the model that is wrong
 	version uint64 // counts the keys that came to be in place, or failed
 }
 
@@ -55,6 +59,8 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 	}
 	e := l.entries[op.Key]
 	if e != nil && e.wrote != nil {
+		_, route := op.Key.(model.RouteKey)
+		l.doubt = l.doubt || route
 		last := e.wrote
 		e.wrote = nil
 		if last.same(op) {
@@ -78,6 +84,12 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 	l.byKey[op.Key] = op.ID
 	delete(l.placed, op.Key)
 	return true
+}
+
+// busy tells whether an operation on the key is in flight.
+func (l *ledger) busy(k any) bool {
+	_, ok := l.byKey[k]
+	return ok
 }
 
 // repair decides about a key that was in place and is not any more: the first
@@ -149,6 +161,13 @@ func (l *ledger) inPlace(k any, wanted bool) {
 	}
 }
 
+// waits notes that a key has to wait for something else to be there: whatever
+// failed before is over.
+func (l *ledger) waits(k any) {
+	delete(l.entries, k)
+	delete(l.placed, k)
+}
+
 func (l *ledger) fail(now time.Time, op *Op, f Failure, jitter float64) {
 	e := l.entries[op.Key]
 	if e == nil {
@@ -189,13 +208,26 @@ func (l *ledger) unplace(k any) {
 
 // wake makes the keys dirty whose delay is over.
 func (l *ledger) wake(now time.Time, dirty func(any)) {
+	l.woken = l.woken[:0]
 	for k, e := range l.entries {
 		if !e.until.IsZero() && !now.Before(e.until) && e.wrote == nil {
 			if _, busy := l.byKey[k]; !busy {
 				dirty(k)
+				l.woken = append(l.woken, k)
 			}
 		}
 	}
+}
+
+// forget drops what was woken and has not been tried again: nobody wants it
+// any more.
+func (l *ledger) forget(now time.Time) {
+	for _, k := range l.woken {
+		if e := l.entries[k]; e != nil && e.wrote == nil && !e.until.IsZero() && !now.Before(e.until) && !l.busy(k) {
+			delete(l.entries, k)
+		}
+	}
+	l.woken = l.woken[:0]
 }
 
 func (l *ledger) deadline() time.Time {

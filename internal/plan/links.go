@@ -24,6 +24,12 @@ func (p *Planner) planLink(name string) {
 		return
 	}
 	o := p.owned.Links[l.Index]
+	if o != nil && o.Created && o.Kind != l.Kind && !p.ledger.busy(LinkKey{p.ns, o.Name}) {
+		// We asked for this ifindex, did not get it, and another link has it.
+		delete(p.owned.Links, o.Index)
+		p.record(Record{Link: o, Drop: true})
+		o = nil
+	}
 	if o != nil && o.Created && o.Name != name && w == nil {
 		p.renameBack(l, o)
 		return
@@ -91,6 +97,7 @@ func (p *Planner) createLink(w *LinkWant) {
 	want, waiting := p.resolve(w)
 	if waiting != "" {
 		if waiting == w.Parent {
+			p.ledger.waits(key)
 			return // LinkSeen wakes us
 		}
 	}
@@ -117,7 +124,7 @@ func (p *Planner) createLink(w *LinkWant) {
 		return
 	}
 	p.pending[w.Name] = req.Index
-	o := &OwnedLink{Index: req.Index, Name: w.Name, Created: true, Depth: w.Depth, Sysctl: map[string]string{}}
+	o := &OwnedLink{Index: req.Index, Name: w.Name, Created: true, Kind: w.Link.Kind, Depth: w.Depth, Sysctl: map[string]string{}}
 	p.owned.Links[req.Index] = o
 	p.record(Record{Link: o})
 }

@@ -12,6 +12,7 @@ type OwnedLink struct {
 	Index   uint32
 	Name    string // when it became ours
 	Created bool
+	Kind    string // of a link that we made
 	Depth   int
 	Set     rtnl.LinkField    // fields that we changed
 	Orig    rtnl.Link         // their values before

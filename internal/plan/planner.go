@@ -2,6 +2,8 @@ package plan
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
@@ -195,6 +197,7 @@ func (p *Planner) forgetSysctls(index uint32) {
 		if k.Index == index {
 			delete(p.sysctl, k)
 			delete(p.found, k)
+			p.ledger.unplace(k)
 		}
 	}
 }
@@ -307,7 +310,7 @@ func (p *Planner) Plan(now time.Time) []*Op {
 	for i := range p.dirtyIndex {
 		if l := p.have.Link(i); l != nil {
 			p.dirtyLink(l.Name)
-		} else if o := p.owned.Links[i]; o != nil {
+		} else if o := p.owned.Links[i]; o != nil && !p.ledger.busy(LinkKey{p.ns, o.Name}) {
 			p.forgetLink(&rtnl.Link{Index: i, Name: o.Name})
 		}
 	}
@@ -326,6 +329,9 @@ func (p *Planner) Plan(now time.Time) []*Op {
 	}
 	if p.have.Live(rtnl.KindRule) {
 		p.planRules()
+	}
+	if p.have.Live(rtnl.KindAddr) && p.have.Live(rtnl.KindRoute) && p.have.Live(rtnl.KindRule) {
+		p.ledger.forget(now)
 	}
 	ops := p.ops
 	p.ops = nil
@@ -390,6 +396,13 @@ func (p *Planner) Settle(now time.Time, r Result) {
 	}
 	p.dirtyKey(op.Key)
 	if r.Err != nil {
+		if op.Kind == SysctlSet && p.have.Link(op.Sysctl.Index) == nil {
+			return // it went with its link
+		}
+		if op.Kind == SysctlSet && errors.Is(r.Err, fs.ErrNotExist) {
+			p.sysctl[op.Sysctl] = missingSysctl // IPv6 settings go with an MTU below 1280
+			return
+		}
 		p.failed(op, r.Err)
 		return
 	}
@@ -410,7 +423,7 @@ func (p *Planner) failed(op *Op, err error) {
 			p.dropRoute(k)
 		}
 	case LinkCreate:
-		if o := p.owned.Links[op.Link.Index]; o != nil && p.have.Link(op.Link.Index) == nil {
+		if o := p.owned.Links[op.Link.Index]; o != nil && o.Created && o.Name == op.Device {
 			delete(p.owned.Links, o.Index)
 			p.record(Record{Link: o, Drop: true})
 		}
@@ -421,6 +434,14 @@ func (p *Planner) jitter() float64 { return 0.75 + 0.5*p.rng.Float64() }
 
 // Failures lists what does not work, sorted; of one owner, or of all with "".
 func (p *Planner) Failures(owner string) []Failure { return p.ledger.failures(owner) }
+
+// Doubt tells (once) whether the observed routes should be read again: one
+// that was written successfully is not among them.
+func (p *Planner) Doubt() bool {
+	d := p.ledger.doubt
+	p.ledger.doubt = false
+	return d
+}
 
 // Progress changes whenever a key has come to be in place or has failed:
 // before that, Settled answers as it did.

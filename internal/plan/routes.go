@@ -39,6 +39,7 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 	if w.Oif != 0 {
 		l := p.have.Link(w.Oif)
 		if l == nil || l.Flags&unix.IFF_UP == 0 {
+			p.ledger.waits(k)
 			return // the kernel refuses it; LinkSeen wakes us
 		}
 		device = l.Name
@@ -111,6 +112,9 @@ func (p *Planner) unwantRoute(k model.RouteKey) {
 		p.ledger.inPlace(k, false)
 		return
 	}
+	if p.ledger.busy(k) {
+		return // Settle wakes us
+	}
 	if !holds(p.have.Routes(k), &own) {
 		p.dropRoute(k)
 		p.ledger.inPlace(k, false)
@@ -149,6 +153,7 @@ func (p *Planner) planRules() {
 		switch {
 		case !ours:
 			p.ledger.inPlace(k, false)
+		case p.ledger.busy(k):
 		case !there:
 			delete(p.owned.Rules, k)
 			p.record(Record{Rule: &rule, Drop: true})

@@ -137,6 +137,11 @@ func (p *Planner) SetLink(name string, w *LinkWant) {
 	} else {
 		p.want.links[name] = w
 	}
+	if l := p.have.LinkByName(name); l != nil && old != nil {
+		for _, s := range old.Sysctl { // what failed for the old want is over
+			p.unplace(model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name})
+		}
+	}
 	p.unplace(LinkKey{p.ns, name})
 	p.dirtyLink(name)
 }
