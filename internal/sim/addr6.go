@@ -342,7 +342,7 @@ func (k *Kernel) removeAddr6(o *ifa6) {
 // holds the prefix route.
 func (k *Kernel) prefixUnused(o *ifa6) bool {
 	for _, x := range o.link.in6.addrs {
-		if x.PrefixLen == o.PrefixLen && x.prefix() == o.prefix() && x.Flags&(unix.IFA_F_PERMANENT|unix.IFA_F_NOPREFIXROUTE) != 0 {
+		if x != o && x.PrefixLen == o.PrefixLen && x.prefix() == o.prefix() && x.Flags&(unix.IFA_F_PERMANENT|unix.IFA_F_NOPREFIXROUTE) != 0 {
 			return false
 		}
 	}

@@ -283,7 +283,7 @@ func (k *Kernel) announceFlags(l *link, old uint32, message bool) {
 	}
 	if l.up() && changed&^(unix.IFF_UP|unix.IFF_PROMISC|unix.IFF_ALLMULTI|volatileFlags) != 0 {
 		k.event(evChange, l)
-		if changed&unix.IFF_NOARP != 0 {
+		if changed&unix.IFF_NOARP != 0 && l.linkReady() && l.in6 != nil && l.in6.ready {
 			k.dadRun(l, true)
 		}
 	}
