@@ -63,7 +63,11 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 		l.doubt = l.doubt || route
 		last := e.wrote
 		e.wrote = nil
-		if last.same(op) {
+		if last.same(op) && op.adds() {
+			// It was there and has gone: somebody has removed it at once.
+			*e = entry{}
+			l.placed[op.Key] = true
+		} else if last.same(op) {
 			// The write succeeded, its announcements have been seen, and still
 			// the same is to be written: the kernel has not kept it.
 			l.back(now, op, e, Failure{Owner: op.Owner, Code: "NOT_KEPT", Object: op.String(),
@@ -166,6 +170,13 @@ func (l *ledger) inPlace(k any, wanted bool) {
 func (l *ledger) waits(k any) {
 	delete(l.entries, k)
 	delete(l.placed, k)
+}
+
+// retry ends the delay of a key whose write failed.
+func (l *ledger) retry(k any) {
+	if e := l.entries[k]; e != nil && e.wrote == nil && e.failure.Code == "WRITE_FAILED" {
+		e.until = time.Time{}
+	}
 }
 
 func (l *ledger) fail(now time.Time, op *Op, f Failure, jitter float64) {
@@ -279,6 +290,17 @@ func failureOf(op *Op, err error) Failure {
 		}
 	}
 	return f
+}
+
+// adds tells whether the operation makes something that is not there.
+func (o *Op) adds() bool {
+	switch o.Kind {
+	case LinkCreate, RouteAdd, RuleAdd:
+		return true
+	case AddrAdd:
+		return o.Detail == ""
+	}
+	return false
 }
 
 // same tells whether two operations on one key ask for the same.

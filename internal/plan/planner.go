@@ -216,6 +216,9 @@ func (p *Planner) AddrSeen(old, new *rtnl.Addr) {
 	if old == nil || new == nil {
 		for k := range p.want.routesOn[a.Index] {
 			p.dirtyRoutes[k] = struct{}{}
+			if old == nil {
+				p.ledger.retry(k) // perhaps it was this address that was missing
+			}
 		}
 	}
 }
