@@ -284,7 +284,7 @@ func (e *RefusedError) Refused() []config.Problem { return e.Problems }
 
 // Load reads a configuration directory with the protocols known.
 func Load(dir string, protos proto.Registry) (*config.Config, []config.Problem, error) {
-	return config.Load(dir, config.Options{Protos: configProtos(protos)})
+	return config.Load(dir, config.Options{Protos: configProtos(protos), RouteTable: routeTable, RouteProto: routeProto})
 }
 
 func configProtos(protos proto.Registry) map[string]config.Proto {

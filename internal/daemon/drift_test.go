@@ -183,12 +183,19 @@ func TestTakeover(t *testing.T) {
 	w := basicWorld(t)
 	w.ns.IP("link set eth2 up")
 	w.ns.IP("addr add 203.0.113.2/24 brd 203.0.113.99 dev eth2")
+	w.ns.IP("addr add 10.99.0.1/24 dev eth2")
+	w.ns.IP("route add 198.18.0.0/15 via 203.0.113.77")
+	w.ns.IP("route add 198.20.0.0/16 via 203.0.113.77 proto bgp")
 	w.ns.IP("link add br-lan type veth peer name brx")
 	w.config("config globals 'globals'\n\toption takeover '1'\n" + basicConfig)
 	w.start()
 	w.waitState("lan", iface.Up)
 	w.wantLink("br-lan", "info_kind", "bridge")
 	w.soon(w.has("addr show dev eth2", "203.0.113.2/24 brd 203.0.113.255"))
+	w.waitAddrs("eth2", "203.0.113.2/24", "2001:db8:1::2/64")
+	if got := w.ns.IP("route show"); strings.Contains(got, "198.18.0.0/15") || !strings.Contains(got, "198.20.0.0/16") {
+		t.Errorf("a takeover removes static routes on the device and leaves those of routing daemons:\n%s", got)
+	}
 }
 
 func TestAdoptionAfterRestart(t *testing.T) {

@@ -186,6 +186,9 @@ func (e *Engine) applyRoute(gone, replace bool) {
 	// Whether the link is down is the link's to say: the kernel does not
 	// announce it for routes.
 	e.route.Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
+	if e.route.Multipath != "" {
+		e.route.Multipath = withoutHopState(e.route.Multipath)
+	}
 	key := model.KeyOfRoute(e.ns, &e.route)
 	var changed bool
 	if gone {
@@ -211,4 +214,17 @@ func (e *Engine) applyRule(gone bool) {
 		e.stats.Changes++
 		e.sink.RuleChanged(e.ns, old, &e.rule)
 	}
+}
+
+// withoutHopState takes the flags off the next hops of a multipath route that
+// follow from their links.
+func withoutHopState(multipath string) string {
+	hops, err := rtnl.Hops(multipath)
+	if err != nil {
+		return multipath
+	}
+	for i := range hops {
+		hops[i].Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
+	}
+	return rtnl.AppendHops(hops)
 }

@@ -411,6 +411,18 @@ func (e *Engine) HasLocal(ip netip.Addr) bool {
 // Routes returns the routes of a slot in the kernel's order.
 func (e *Engine) Routes(k model.RouteKey) []rtnl.Route { return e.routes.get(k) }
 
+// RoutesOn returns the routes with one next hop that go through a link, in key
+// order.
+func (e *Engine) RoutesOn(index uint32) []rtnl.Route {
+	var out []rtnl.Route
+	e.Each(nil, nil, func(r *rtnl.Route) {
+		if r.Oif == index {
+			out = append(out, *r)
+		}
+	}, nil)
+	return out
+}
+
 // Rule tells whether the rule is there.
 func (e *Engine) Rule(r *rtnl.Rule) bool { return e.rules.get(*r) != nil }
 

@@ -38,6 +38,9 @@ func (p *Planner) planLink(name string) {
 		p.replaceLink(w, l, o)
 		return
 	}
+	if w != nil && w.Takeover {
+		p.takeOver(l)
+	}
 	if w == nil && o == nil && !p.promote[l.Index] {
 		p.forgetSysctls(l.Index)
 		p.ledger.inPlace(LinkKey{p.ns, name}, false)
@@ -105,6 +108,9 @@ func (p *Planner) createLink(w *LinkWant) {
 	req.Set |= rtnl.LinkName
 	if w.Set&rtnl.LinkMaster != 0 || len(w.Sysctl) > 0 {
 		req.Set &^= rtnl.LinkUp // first the settings, then up
+	}
+	if p := p.have.Link(want.Parent); w.Parent != "" && (p == nil || p.Flags&unix.IFF_UP == 0) {
+		req.Set &^= rtnl.LinkUp // a VLAN comes up after what it is on
 	}
 	if w.Link.Kind == "bridge" {
 		req.Set &^= rtnl.LinkMTU // given at creation it yields to the first port's; set later it stays

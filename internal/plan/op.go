@@ -140,7 +140,7 @@ type Result struct {
 // Failure is an operation that did not have its effect, as errors[] shows it.
 type Failure struct {
 	Owner    string
-	Code     string // NETLINK_FAILED, NOT_KEPT, KEY_TAKEN, FOUGHT, …
+	Code     string // WRITE_FAILED, NOT_KEPT, KEY_TAKEN, FOUGHT, …
 	Object   string
 	Message  string
 	Attempts int

@@ -23,6 +23,7 @@ type Have interface {
 	Addr(model.AddrKey) *rtnl.Addr
 	AddrsOn(index uint32) []rtnl.Addr
 	HasLocal(netip.Addr) bool
+	RoutesOn(index uint32) []rtnl.Route
 	Routes(model.RouteKey) []rtnl.Route
 	Rule(*rtnl.Rule) bool
 }
@@ -48,9 +49,10 @@ type Planner struct {
 	asked  map[model.SysctlKey]bool   // reads under way
 	reads  []model.SysctlKey
 	// promote: links on which an address swap needs promote_secondaries.
-	promote map[uint32]bool
-	pending map[string]uint32 // ifindex given to a link that is being created
-	lastIdx uint32
+	promote   map[uint32]bool
+	takenOver map[uint32]bool   // links whose state of others has been made ours
+	pending   map[string]uint32 // ifindex given to a link that is being created
+	lastIdx   uint32
 
 	hold    bool // nothing is removed or put back yet
 	held    bool // something would have been
@@ -70,7 +72,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
 		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
 		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
-		promote: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
+		promote: map[uint32]bool{}, takenOver: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
 	}
 	p.AllDirty()
 	return p
@@ -189,6 +191,7 @@ func (p *Planner) forgetLink(l *rtnl.Link) {
 		}
 	}
 	delete(p.promote, l.Index)
+	delete(p.takenOver, l.Index)
 	p.unplace(LinkKey{p.ns, l.Name})
 }
 
@@ -500,6 +503,11 @@ func (p *Planner) TableRead(k rtnl.Kind) {
 	if k == rtnl.KindLink {
 		p.AllDirty()
 		return
+	}
+	for n, w := range p.want.links {
+		if w.Takeover {
+			p.dirtyLink(n)
+		}
 	}
 	for key := range p.want.addrs {
 		p.dirtyAddrs[key] = struct{}{}
