@@ -141,6 +141,7 @@ func (e *Engine) delAddr(key model.AddrKey) {
 	// The kernel says nothing of the IPv4 routes that go with an address:
 	// those of the main table with it as their source, and, with the last
 	// address of a link, all of the link (fib_disable_ip, fib_sync_down_addr).
+	// Newer kernels do announce the former (seen on 6.18): then this is early.
 	last := true
 	for k := range e.addrs.m {
 		if k.Index == key.Index && k.Local.Is4() {
