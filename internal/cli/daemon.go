@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -86,6 +85,9 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	if err != nil {
 		return err
 	}
+	if !mayAdminister() {
+		return errors.New("the daemon may not change the network here: it needs root (CAP_NET_ADMIN)")
+	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer stop()
 	hup := make(chan os.Signal, 1)
@@ -98,9 +100,6 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 		TeardownOnExit: f.teardown, Log: log,
 		Publish: func(c *core.Core, act core.Action, now time.Time) { srv.Publish(c, act, now) },
 	})
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w (the daemon needs root)", err)
-	}
 	if err != nil {
 		return err
 	}
@@ -125,6 +124,14 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 		log.Info("netbraid ends", "teardown", f.teardown)
 	}
 	return err
+}
+
+// mayAdminister tells whether this process has CAP_NET_ADMIN
+// (capabilities(7)).
+func mayAdminister() bool {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&hdr, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
 
 // follow tells when the daemon is ready, and hands SIGHUP to it.

@@ -20,6 +20,9 @@ import (
 // settleMax bounds how long removals wait for interfaces that do not come up.
 const settleMax = 10 * time.Second
 
+// overdue is how long the core sleeps when something is due already.
+const overdue = 50 * time.Millisecond
+
 // sweepEvery and sweepParts: how often, and in how many parts, the settings
 // are read again that nothing announces.
 const (
@@ -221,7 +224,14 @@ func (c *Core) Deadline() time.Time {
 		}
 	}
 	add(c.mirror.Deadline())
-	add(c.planner.Deadline())
+	if at := c.planner.Deadline(); !at.IsZero() {
+		// What is due and could not be tried (a table is being read) is looked
+		// at with the next event; until then now and then.
+		if !at.After(c.now) {
+			at = c.now.Add(overdue)
+		}
+		add(at)
+	}
 	for _, t := range c.due {
 		add(t)
 	}

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"netbraid/internal/model"
 	"netbraid/rtnl"
@@ -112,11 +113,11 @@ func (o *Op) String() string {
 			what += " type " + o.Link.Kind
 		}
 	case AddrAdd, AddrDel:
-		what = rtnl.FormatAddr(o.Addr, name)
+		what = strings.TrimPrefix(rtnl.FormatAddr(o.Addr, name), "addr ")
 	case RouteAdd, RouteDel:
-		what = rtnl.FormatRoute(o.Route, name)
+		what = strings.TrimPrefix(rtnl.FormatRoute(o.Route, name), "route ")
 	case RuleAdd, RuleDel:
-		what = rtnl.FormatRule(o.Rule, name)
+		what = strings.TrimPrefix(rtnl.FormatRule(o.Rule, name), "rule ")
 	case SysctlSet:
 		what = o.Sysctl.Path(o.Device) + " = " + o.Value
 	}
