@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -107,6 +111,9 @@ configuration, or a failure.`,
 				a.printProblems(problems)
 				return exit(exitFailed, "%s in %s/network: a reload would refuse it and change nothing", count(errs, "error"), dir)
 			}
+			if err := readable(run); err != nil {
+				return err
+			}
 			ops, err := dryrun.Plan(c.Context(), dryrun.Options{Config: cfg, RunDir: run, NSFD: -1, Protos: proto.Builtin()})
 			if err != nil {
 				return err
@@ -124,4 +131,17 @@ configuration, or a failure.`,
 	c.Flags().StringVarP(&dir, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
 	c.Flags().StringVar(&run, "run-dir", daemon.DefaultRunDir, "`dir`ectory where the daemon keeps what is its own")
 	return c
+}
+
+// readable holds that what the daemon has written down as its own, if
+// anything, can be read: without it the plan would be wrong.
+func readable(run string) error {
+	f, err := os.Open(filepath.Join(run, "state"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read what the daemon has made (plan needs root): %w", err)
+	}
+	return f.Close()
 }

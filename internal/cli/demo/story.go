@@ -323,7 +323,7 @@ func (w *world) hold(ctx context.Context) {
 	w.say("\nIt stays open. To look around, in another terminal (as root):")
 	w.say("  nsenter --net=/proc/%d/fd/%d env NETBRAID_UBUS_SOCKET=%s PATH=%s:$PATH bash", os.Getpid(), w.home.FD(),
 		w.path("ubus.sock"), strings.TrimSuffix(w.Exe, "/netbraid"))
-	w.say("  the laptop and the provider: nsenter --net=/proc/%d/fd/%d bash; the guest: --net=/proc/%[1]d/fd/%d",
+	w.say("  the laptop and the provider: nsenter --net=/proc/%d/fd/%d bash; the guest: --net=/proc/%[1]d/fd/%[3]d",
 		os.Getpid(), w.far.FD(), w.guest.FD())
 	w.say("  configuration and log: %s", w.dir)
 	w.say("Enter (or Ctrl-C) ends it.")
