@@ -227,10 +227,15 @@ func Errors(c *core.Core, m *iface.Machine) ubus.Array {
 		}
 		out = append(out, t)
 	}
-	for _, e := range m.Errors() {
-		add(e)
+	own, others := m.ConfigErrors()
+	for _, e := range own {
+		add(e) // also while nothing has been tried, for want of a device
 	}
-	_, others := m.ConfigErrors()
+	for _, e := range m.Errors() {
+		if len(own) == 0 {
+			add(e)
+		}
+	}
 	for _, e := range others {
 		add(e)
 	}
