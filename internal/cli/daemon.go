@@ -147,11 +147,19 @@ func (a *app) follow(ctx context.Context, d *daemon.Daemon, hup <-chan os.Signal
 			tell(log, "READY=1")
 		case <-hup:
 			tell(log, reloading())
+			read := make(chan struct{})
 			if !d.Call(func(*core.Core, time.Time) {
 				_ = d.Reload() // it logs what is wrong
-				tell(log, "READY=1")
+				close(read)
 			}) {
 				log.Warn("SIGHUP: too much to do to read the configuration now; send it again")
+				close(read)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-read:
+				tell(log, "READY=1")
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"net"
 	"os"
+	"time"
 )
 
 // sdNotify tells the service manager how we are (sd_notify(3)); without one it
@@ -17,6 +18,10 @@ func sdNotify(state string) error {
 		return err
 	}
 	defer conn.Close()
+	// A service manager that does not listen must not hold us up.
+	if err := conn.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
 	_, err = conn.Write([]byte(state))
 	return err
 }

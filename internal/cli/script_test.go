@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -43,12 +44,13 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("NETBRAID_UBUS_SOCKET", env.WorkDir+"/ubus.sock")
 			env.Setenv("LC_ALL", "C")
-			return nil
+			return serviceManager(env)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"cmpstatus":  cmpStatus,
 			"eventually": eventually,
 			"exits":      exits,
+			"heard":      heard,
 			"veth":       veth,
 			"replace":    replace,
 			"signal":     signalTo,
@@ -93,6 +95,41 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("not within 10 s: %q in what %q prints; last (%v): %s", args[0], strings.Join(args[1:], " "), err, out)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// notifyKey is where a story keeps the socket of its service manager.
+type notifyKey struct{}
+
+// serviceManager listens where a daemon of the story says how it is
+// (sd_notify(3)).
+func serviceManager(env *testscript.Env) error {
+	path := env.WorkDir + "/notify"
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { conn.Close() })
+	env.Values[notifyKey{}] = conn
+	env.Setenv("NOTIFY_SOCKET", path)
+	return nil
+}
+
+// heard is `heard REGEXP…`: what the service manager hears next, one message
+// for each, within 10 s.
+func heard(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: heard REGEXP…")
+	}
+	conn := ts.Value(notifyKey{}).(*net.UnixConn)
+	b := make([]byte, 4096)
+	for _, a := range args {
+		ts.Check(conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
+		n, err := conn.Read(b)
+		ts.Check(err)
+		if !regexp.MustCompile(a).Match(b[:n]) {
+			ts.Fatalf("the service manager hears %q, not %q", b[:n], a)
+		}
 	}
 }
 
