@@ -38,7 +38,7 @@ var places = map[string]layer{
 	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell,
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command,
-	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests,
+	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests,
 }
 
 // sideways are the imports within one layer, each with its reason.
@@ -52,6 +52,8 @@ var sideways = map[string]string{
 	"dryrun store":   "what is ours decides what a reload would do",
 	"cli ubuscmd":    "the verb netbraid ubus",
 	"capture nstest": "real namespaces",
+	"story nstest":   "the real world of a story",
+	"story sim":      "the simulated world of a story",
 }
 
 // place finds the layer of a folder; ok is false when the table does not know
