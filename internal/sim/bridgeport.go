@@ -41,10 +41,15 @@ func portCost(l *link) uint32 {
 	for l.lower != nil {
 		l = l.lower
 	}
-	if l.Kind == kindBridge {
-		return costUnknown
+	if l.Kind != kindBridge {
+		return costFast
 	}
-	return costFast
+	for _, p := range l.ports { // a bridge is as fast as the fastest that runs
+		if p.up() && p.operUp() && portCost(p) == costFast {
+			return costFast
+		}
+	}
+	return costUnknown
 }
 
 func hasUpper(l, other *link) bool {

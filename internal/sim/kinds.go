@@ -235,6 +235,7 @@ func (k *Kernel) closeKind(l *link) {
 		if l.flags&unix.IFF_PROMISC != 0 {
 			k.addPromisc(l.lower, -1, true)
 		}
+		k.unsyncUnicast(l)
 		k.unicast(l.lower, l, false)
 	case kindVLAN:
 		k.closeVLAN(l)
@@ -253,16 +254,38 @@ func (k *Kernel) unicast(lower, upper *link, add bool) {
 }
 
 // syncUnicast is __dev_set_rx_mode: a link without a unicast filter of its own
-// becomes promiscuous.
+// becomes promiscuous; a macvlan or VLAN hands its addresses down.
 func (k *Kernel) syncUnicast(l *link) {
-	if !l.up() || l.Kind == kindMACVLAN || l.Kind == kindVLAN || l.isLoop() {
+	if !l.up() || l.isLoop() {
 		return
 	}
-	want := len(l.unicast) > 0
+	want := len(l.unicast)+len(l.synced) > 0
+	if l.Kind == kindMACVLAN || l.Kind == kindVLAN {
+		if want != slices.Contains(l.lower.synced, l) {
+			k.setSynced(l, want)
+		}
+		return
+	}
 	if want != l.ucPromisc {
 		l.ucPromisc = want
 		k.addPromisc(l, sign(want), false)
 	}
+}
+
+// unsyncUnicast is dev_uc_unsync.
+func (k *Kernel) unsyncUnicast(l *link) {
+	if slices.Contains(l.lower.synced, l) {
+		k.setSynced(l, false)
+	}
+}
+
+func (k *Kernel) setSynced(l *link, on bool) {
+	below := l.lower
+	below.synced = slices.DeleteFunc(below.synced, func(o *link) bool { return o == l })
+	if on {
+		below.synced = append(below.synced, l)
+	}
+	k.syncUnicast(below)
 }
 
 // setKindAddr is ndo_set_mac_address.
@@ -277,6 +300,8 @@ func (k *Kernel) setKindAddr(l *link, a rtnl.HWAddr) *rtnl.Error {
 		if macvlanBusy(l.lower, a, nil) {
 			return fail(unix.EADDRINUSE, "")
 		}
+	case kindVLAN:
+		k.setVLANAddr(l, a)
 	}
 	l.Addr = a
 	return nil
@@ -292,19 +317,16 @@ func (k *Kernel) stackedEvent(ev event, l *link) {
 	if len(l.uppers) == 0 {
 		return
 	}
-	ups := slices.Clone(l.uppers)
 	if ev == evUnregister {
+		ups := append(l.vlans(), l.macvlans()...)
 		for _, u := range ups {
 			k.detach(u)
 		}
 		k.unregister(ups)
 		return
 	}
-	for _, u := range ups {
-		if u.Kind == kindVLAN {
-			k.vlanEvent(ev, l, u)
-			continue
-		}
+	k.vlanEvent(ev, l)
+	for _, u := range l.macvlans() {
 		switch ev {
 		case evUp, evDown, evChange:
 			k.transferState(l, u)
@@ -337,5 +359,6 @@ func (k *Kernel) uninit(l *link) {
 	}
 	if l.lower != nil {
 		l.lower.unicast = slices.DeleteFunc(l.lower.unicast, func(o *link) bool { return o == l })
+		l.lower.synced = slices.DeleteFunc(l.lower.synced, func(o *link) bool { return o == l })
 	}
 }

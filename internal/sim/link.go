@@ -71,6 +71,8 @@ type link struct {
 	master   *link
 	ports    []*link // of a bridge, newest first
 	port     port
+	vlan     vlan
+	synced   []*link // macvlans and vlans on this link that hand down unicast addresses
 	br       bridge
 	in4      *inet4
 	in6      *inet6
@@ -321,7 +323,8 @@ func (k *Kernel) rxFlagsChanged(l *link, change uint32) {
 	on := l.flags&change != 0
 	switch l.Kind {
 	case kindMACVLAN, kindVLAN:
-		if !l.up() || l.lower == nil {
+		// a VLAN hands them down even while it is down
+		if !l.up() && l.Kind != kindVLAN || l.lower == nil {
 			return
 		}
 		if change == unix.IFF_ALLMULTI {
@@ -351,14 +354,19 @@ func (k *Kernel) close(l *link) {
 	l.flags &^= unix.IFF_UP
 }
 
-// closeAnnounced is dev_close: what happens to a link that another takes down.
-func (k *Kernel) closeAnnounced(l *link) {
-	if !l.up() {
-		return
+// closeMany is dev_close_many: all are closed before one is announced.
+func (k *Kernel) closeMany(ls []*link) {
+	var closed []*link
+	for _, l := range ls {
+		if l.up() {
+			k.close(l)
+			closed = append(closed, l)
+		}
 	}
-	k.close(l)
-	k.linkMessage(l)
-	k.event(evDown, l)
+	for _, l := range closed {
+		k.linkMessage(l)
+		k.event(evDown, l)
+	}
 }
 
 // setMTU is dev_set_mtu.
@@ -401,17 +409,7 @@ func (k *Kernel) unlinkOrder(l *link) {
 // unregister removes links as unregister_netdevice_many does: all are closed
 // first.
 func (k *Kernel) unregister(ls []*link) {
-	var closed []*link
-	for _, l := range ls {
-		if l.up() {
-			k.close(l)
-			closed = append(closed, l)
-		}
-	}
-	for _, l := range closed {
-		k.linkMessage(l)
-		k.event(evDown, l)
-	}
+	k.closeMany(ls)
 	for _, l := range ls {
 		k.unlinkOrder(l)
 	}

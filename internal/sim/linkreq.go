@@ -304,6 +304,12 @@ func (k *Kernel) createLink(r *rtnl.LinkRequest) *rtnl.Error {
 	l := k.newEther(pattern)
 	l.Kind = r.Kind
 	l.Index = r.Index
+	if l.Kind == kindVLAN {
+		l.minMTU = 0
+		if e := validateVLAN(r); e != nil {
+			return e
+		}
+	}
 	if e := k.prepare(l, r); e != nil {
 		return e
 	}

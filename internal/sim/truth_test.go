@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestTruth(t *testing.T) {
 	}
 	failed := 0
 	for i := range uint64(n) {
-		if !runSequence(t, first+i, newGenerator(first+i, false)) {
+		if !runSequence(t, first+i, newGenerator(first+i, false), Options{}) {
 			failed++
 			if !*keepFlag {
 				break
@@ -65,7 +66,7 @@ func TestTruth(t *testing.T) {
 func TestTruthVM(t *testing.T) {
 	vmtest.Require(t)
 	for seed := uint64(1); seed <= shortSequences*4; seed++ {
-		if !runSequence(t, seed, newGenerator(seed, true)) && !*keepFlag {
+		if !runSequence(t, seed, newGenerator(seed, true), Options{VLANFiltering: true}) && !*keepFlag {
 			return
 		}
 	}
@@ -79,10 +80,11 @@ type both struct {
 	truth history
 }
 
-func runSequence(t *testing.T, seed uint64, g *generator) (ok bool) {
+func runSequence(t *testing.T, seed uint64, g *generator, opts Options) (ok bool) {
 	r := newReal(t)
 	defer r.close()
-	b := &both{k: New(Options{Seed: seed, QueueBytes: 64 << 20}), r: r}
+	opts.Seed, opts.QueueBytes = seed, 64<<20
+	b := &both{k: New(opts), r: r}
 	b.k.Subscribe(groups...)
 	var log []string
 	report := func(format string, args ...any) {
@@ -254,18 +256,38 @@ func difference(sim, truth []string) string {
 		fmt.Fprintf(&b, "    both %s\n", headline(truth[at-1]))
 	}
 	if at < len(sim) && at < len(truth) {
-		s, r := strings.Fields(sim[at]), strings.Fields(truth[at])
-		for i := range min(len(s), len(r)) {
-			if s[i] != r[i] && len(s) == len(r) {
-				fmt.Fprintf(&b, "    sim has %s where real has %s\n", s[i], r[i])
-			}
-		}
+		b.WriteString(fieldDifference(sim[at], truth[at]))
 	}
 	for _, s := range sim[at:] {
 		fmt.Fprintf(&b, "    sim  %s\n", headline(s))
 	}
 	for _, s := range truth[at:] {
 		fmt.Fprintf(&b, "    real %s\n", headline(s))
+	}
+	return b.String()
+}
+
+// fieldDifference names the words in which two messages differ.
+func fieldDifference(sim, truth string) string {
+	var b strings.Builder
+	s, r := strings.Fields(sim), strings.Fields(truth)
+	for i := range min(len(s), len(r)) {
+		if s[i] != r[i] && len(s) == len(r) {
+			fmt.Fprintf(&b, "    sim has %s where real has %s\n", s[i], r[i])
+		}
+	}
+	if len(s) == len(r) {
+		return b.String()
+	}
+	for _, word := range s {
+		if !slices.Contains(r, word) {
+			fmt.Fprintf(&b, "    only sim has %s\n", word)
+		}
+	}
+	for _, word := range r {
+		if !slices.Contains(s, word) {
+			fmt.Fprintf(&b, "    only real has %s\n", word)
+		}
 	}
 	return b.String()
 }
