@@ -41,7 +41,7 @@ func (p *player) expect(within, stays time.Duration, words []string) error {
 	if why != "" && p.w.running() {
 		_ = p.w.look(func(c *core.Core) { why += ": " + describe(c) })
 	}
-	if words[0] == "events" && why == "" {
+	if strings.HasPrefix(words[0], "events") && why == "" {
 		p.told = len(p.w.events())
 	}
 	return asError(why)
@@ -54,25 +54,26 @@ type expectation struct {
 }
 
 var expectations = map[string]expectation{
-	"state":          {2, 2, false, (*player).state},
-	"interfaces":     {0, -1, false, (*player).interfaces},
-	"addrs":          {1, -1, false, (*player).addrs},
-	"addr":           {2, -1, false, (*player).addr},
-	"route":          {1, 1, false, func(p *player, a []string) string { return p.has(routeLines, a[0], true) }},
-	"no-route":       {1, 1, true, func(p *player, a []string) string { return p.has(routeLines, a[0], false) }},
-	"rule":           {1, 1, false, func(p *player, a []string) string { return p.has(ruleLines, a[0], true) }},
-	"no-rule":        {1, 1, true, func(p *player, a []string) string { return p.has(ruleLines, a[0], false) }},
-	"link":           {1, -1, false, (*player).link},
-	"no-link":        {1, 1, false, (*player).noLink},
-	"port":           {2, 2, false, (*player).port},
-	"sysctl":         {2, 2, false, (*player).sysctl},
-	"writes":         {1, 1, true, (*player).countWrites},
-	"writes-at-most": {1, 1, true, (*player).mostWrites},
-	"events":         {1, 1, true, (*player).events},
-	"announced":      {1, 1, true, (*player).announced},
-	"error":          {2, 3, false, (*player).hasError},
-	"no-error":       {1, 2, true, (*player).noError},
-	"nothing-owned":  {0, 0, true, (*player).nothingOwned},
+	"state":            {2, 2, false, (*player).state},
+	"interfaces":       {0, -1, false, (*player).interfaces},
+	"addrs":            {1, -1, false, (*player).addrs},
+	"addr":             {2, -1, false, (*player).addr},
+	"route":            {1, 1, false, func(p *player, a []string) string { return p.has(routeLines, a[0], true) }},
+	"no-route":         {1, 1, true, func(p *player, a []string) string { return p.has(routeLines, a[0], false) }},
+	"rule":             {1, 1, false, func(p *player, a []string) string { return p.has(ruleLines, a[0], true) }},
+	"no-rule":          {1, 1, true, func(p *player, a []string) string { return p.has(ruleLines, a[0], false) }},
+	"link":             {1, -1, false, (*player).link},
+	"no-link":          {1, 1, false, (*player).noLink},
+	"port":             {2, 2, false, (*player).port},
+	"sysctl":           {2, 2, false, (*player).sysctl},
+	"writes":           {1, 1, true, (*player).countWrites},
+	"writes-at-most":   {1, 1, true, (*player).mostWrites},
+	"events":           {1, 1, true, (*player).events},
+	"events-unordered": {1, 1, true, (*player).eventsUnordered},
+	"announced":        {1, 1, true, (*player).announced},
+	"error":            {2, 3, false, (*player).hasError},
+	"no-error":         {1, 2, true, (*player).noError},
+	"nothing-owned":    {0, 0, true, (*player).nothingOwned},
 }
 
 func (p *player) state(a []string) string {
@@ -281,10 +282,17 @@ func (p *player) events(a []string) string {
 	return differs("the list of events", strings.Join(p.w.events()[p.told:], ", "), a[0], nil)
 }
 
+// eventsUnordered is events for interfaces that do not wait for each other;
+// the list of the story is sorted.
+func (p *player) eventsUnordered(a []string) string {
+	got := slices.Sorted(slices.Values(p.w.events()[p.told:]))
+	return differs("the list of events", strings.Join(got, ", "), a[0], nil)
+}
+
 // announced compares the addresses that came and went since the last mark:
 // "+192.0.2.7/24 -192.0.2.1/24".
 func (p *player) announced(a []string) string {
-	return differs("the list of announced addresses", strings.Join(reduce(p.w.heard()[p.heard:]), " "), a[0], nil)
+	return differs("the list of announced addresses", strings.Join(reduce(p.w.heard(), p.heard), " "), a[0], nil)
 }
 
 // errorsOf lists the errors that `network.interface status` shows, each as

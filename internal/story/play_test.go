@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -281,15 +280,17 @@ func describe(c *core.Core) string {
 }
 
 // reduce collapses what is repeated, which it is when a flag of an address
-// changes: "+a", "+a" is one "+a".
-func reduce(news []string) (out []string) {
+// changes: "+a", "+a" is one "+a". It gives what came after the first since.
+func reduce(news []string, since int) (out []string) {
 	there := map[string]bool{}
-	for _, n := range news {
+	for i, n := range news {
 		if n[0] == '+' && there[n[1:]] {
 			continue
 		}
 		there[n[1:]] = n[0] == '+'
-		out = append(out, n)
+		if i >= since {
+			out = append(out, n)
+		}
 	}
-	return slices.Clip(out)
+	return out
 }
