@@ -23,7 +23,7 @@ func (c *Core) run() {
 			c.machines()
 			c.wants()
 			c.operations()
-			if !c.settle() {
+			if !c.settle() && !c.planner.Again() {
 				break
 			}
 		}
@@ -78,7 +78,7 @@ func (c *Core) checkInterface(n string) {
 	if m == nil {
 		return
 	}
-	if dev, alias := c.resolve(m); dev != m.Device() && !c.waitsFor(m, dev) {
+	if dev, alias := c.resolve(m); dev != m.Device() && !(alias && c.waitsFor(m, dev)) {
 		c.setDevice(m, dev, alias)
 	}
 	m.Check(c.now)

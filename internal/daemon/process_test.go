@@ -39,7 +39,7 @@ func childDaemon(dir string) int {
 	defer stop()
 	d, err := New(Options{
 		ConfigDir: filepath.Join(dir, "config"), RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "lib"),
-		NSFD: -1, Seed: 1, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		NSFD: -1, Seed: 1, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: childLevel()})),
 		TeardownOnExit: os.Getenv("NETBRAID_TEST_TEARDOWN") != "",
 		Publish: func(_ *core.Core, a core.Action, now time.Time) {
 			if p, ok := a.(core.Publish); ok && p.Notice != iface.IfUpdate && os.Getenv("NETBRAID_TEST_EVENTS") != "" {
@@ -274,4 +274,11 @@ config interface 'wan'
 	if got := w.ns.Addrs("eth1"); len(got) != 0 || w.link("br-lan", "mtu") != nil || w.up("eth1") {
 		t.Errorf("left behind after teardown: %v\n%s", got, w.ns.IP("link show"))
 	}
+}
+
+func childLevel() slog.Level {
+	if os.Getenv("NETBRAID_TEST_LOG") == "debug" {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }

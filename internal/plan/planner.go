@@ -359,6 +359,12 @@ func (p *Planner) Dirty() bool {
 	return len(p.dirtyLinks)+len(p.dirtyIndex)+len(p.dirtyAddrs)+len(p.dirtyRoutes)+len(p.dirtyRules) > 0
 }
 
+// Again tells whether the last pass has left links that another one must look
+// at.
+func (p *Planner) Again() bool {
+	return p.have.Live(rtnl.KindLink) && len(p.dirtyLinks)+len(p.dirtyIndex) > 0
+}
+
 // Idle tells that nothing is under way and nothing is left to look at, what
 // backs off excepted.
 func (p *Planner) Idle() bool {
