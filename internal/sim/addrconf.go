@@ -13,7 +13,7 @@ import (
 // addIdev is ipv6_add_dev.
 func (k *Kernel) addIdev(l *link) {
 	if l.in6 == nil && l.MTU >= minMTU6 {
-		l.in6 = &inet6{k: k, link: l}
+		l.in6 = &inet6{k: k, link: l, ready: l.running() && l.linkReady()}
 		k.addConf(v6, l.Name)
 	}
 }
@@ -45,6 +45,9 @@ func (k *Kernel) addrconfMTU(l *link) {
 		return
 	}
 	k.addIdev(l)
+	if l.in6.ready && k.confInt(v6, l.Name, confDisableIPv6) == 0 {
+		k.start6(l, true)
+	}
 }
 
 func (k *Kernel) addrconfUp(ev event, l *link) {
@@ -77,8 +80,14 @@ func (k *Kernel) addrconfUp(ev event, l *link) {
 		}
 		pending = true
 	}
+	k.start6(l, pending)
+}
+
+// start6 is the common end of addrconf_notify for a link that is ready:
+// pending is set if duplicate address detection has waited for it.
+func (k *Kernel) start6(l *link, pending bool) {
 	k.autoAddrs(l)
-	if in = l.in6; in == nil {
+	if l.in6 == nil {
 		return
 	}
 	if pending {

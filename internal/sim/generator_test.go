@@ -67,7 +67,7 @@ func (g *generator) next(k *Kernel) *operation {
 		{2, g.setBridge}, {2, g.setPort}, {2, g.setOther}, {14, g.addr4}, {8, g.addr6}, {14, g.route4}, {9, g.route6}, {2, g.rule}, {3, g.setting},
 	}
 	if g.vlans {
-		choices = append(choices, choice{8, g.addVLAN})
+		choices = append(choices, choice{12, g.addVLAN}, choice{3, g.setVLAN})
 	}
 	total := 0
 	for _, c := range choices {
@@ -100,7 +100,14 @@ func (g *generator) name(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, g.names)
 }
 
-func (g *generator) anyLink(k *Kernel) *link { return k.order[g.IntN(len(k.order))] }
+func (g *generator) anyLink(k *Kernel) *link {
+	if g.vlans && g.one(2) {
+		if l := g.vlanOrBelow(k); l != nil {
+			return l
+		}
+	}
+	return k.order[g.IntN(len(k.order))]
+}
 
 func (g *generator) ofKind(k *Kernel, kind string) *link {
 	var ls []*link
@@ -209,13 +216,6 @@ func (g *generator) addMACVLAN(k *Kernel) *operation {
 	if g.one(10) {
 		r.Parent = 99
 	}
-	return request(unix.RTM_NEWLINK, create, &r)
-}
-
-func (g *generator) addVLAN(k *Kernel) *operation {
-	r := rtnl.LinkRequest{Link: rtnl.Link{Kind: kindVLAN, Index: g.newIndex(), Name: g.name("q"), Parent: g.anyLink(k).Index,
-		VLAN: rtnl.VLAN{ID: uint16(g.IntN(4)), Protocol: pick[uint16](g, unix.ETH_P_8021Q, unix.ETH_P_8021Q, unix.ETH_P_8021AD)}},
-		Set: rtnl.LinkName | rtnl.LinkParent | rtnl.VLANID | rtnl.VLANProtocol}
 	return request(unix.RTM_NEWLINK, create, &r)
 }
 

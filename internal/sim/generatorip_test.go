@@ -22,6 +22,9 @@ func (g *generator) addrOp(k *Kernel, a *rtnl.Addr, del bool) *operation {
 		a.Preferred = 0
 	case 2:
 		a.Valid, a.Preferred = 100, 200
+		if g.vlans { // older kernels look for the link before they look at this
+			a.Preferred = 100
+		}
 	}
 	typ, flags := uint16(unix.RTM_NEWADDR), pick[uint16](g, create, create, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, unix.NLM_F_REPLACE)
 	if del {

@@ -56,6 +56,7 @@ type link struct {
 	fired             bool // a link-watch event is queued
 	registered        bool
 	announced         bool // rtnl_link_state == RTNL_LINK_INITIALIZED
+	opening           bool // in ndo_open
 	addrSet           bool // NET_ADDR_SET
 	addrStolen        bool
 	mtuByUser         bool
@@ -78,15 +79,16 @@ type link struct {
 	in6      *inet6
 }
 
-func (l *link) up() bool     { return l.flags&unix.IFF_UP != 0 }
-func (l *link) operUp() bool { return l.oper == operUp || l.oper == operUnknown }
-func (l *link) isLoop() bool { return l.flags&unix.IFF_LOOPBACK != 0 }
+func (l *link) up() bool      { return l.flags&unix.IFF_UP != 0 }
+func (l *link) running() bool { return l.up() || l.opening } // __LINK_STATE_START
+func (l *link) operUp() bool  { return l.oper == operUp || l.oper == operUnknown }
+func (l *link) isLoop() bool  { return l.flags&unix.IFF_LOOPBACK != 0 }
 
 // userFlags is dev_get_flags.
 func (l *link) userFlags() uint32 {
 	f := l.flags&^(unix.IFF_PROMISC|unix.IFF_ALLMULTI|unix.IFF_RUNNING|unix.IFF_LOWER_UP|unix.IFF_DORMANT) |
 		l.gflags&(unix.IFF_PROMISC|unix.IFF_ALLMULTI)
-	if l.up() {
+	if l.running() {
 		if l.operUp() {
 			f |= unix.IFF_RUNNING
 		}
@@ -102,7 +104,7 @@ func (k *Kernel) info(l *link) *rtnl.Link {
 	i := l.Link
 	i.Flags = l.userFlags()
 	i.OperState = operDown
-	if l.up() {
+	if l.running() {
 		i.OperState = l.oper
 	}
 	i.Carrier = l.carrier
@@ -337,7 +339,10 @@ func (k *Kernel) rxFlagsChanged(l *link, change uint32) {
 
 // open is __dev_open, close __dev_close.
 func (k *Kernel) open(l *link) *rtnl.Error {
-	if e := k.openKind(l); e != nil {
+	l.opening = true
+	e := k.openKind(l)
+	l.opening = false
+	if e != nil {
 		return e
 	}
 	l.flags |= unix.IFF_UP

@@ -38,6 +38,11 @@ func (k *Kernel) linkRequest(h rtnl.Header, r *rtnl.LinkRequest) *rtnl.Error {
 	case unix.RTM_DELLINK:
 		return k.delLink(l, r, named)
 	}
+	if r.Kind == kindVLAN && !k.opts.NoVLAN {
+		if e := validateVLAN(r); e != nil {
+			return e
+		}
+	}
 	if l != nil {
 		return k.changeLink(h, l, r)
 	}
@@ -306,9 +311,6 @@ func (k *Kernel) createLink(r *rtnl.LinkRequest) *rtnl.Error {
 	l.Index = r.Index
 	if l.Kind == kindVLAN {
 		l.minMTU = 0
-		if e := validateVLAN(r); e != nil {
-			return e
-		}
 	}
 	if e := k.prepare(l, r); e != nil {
 		return e

@@ -12,19 +12,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"netbraid/internal/vmtest"
 	"netbraid/rtnl"
 )
 
 var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "run only the truth test's sequence with this seed")
-	countFlag = flag.Int("sim.sequences", 500, "how many sequences the truth test runs")
+	countFlag = flag.Int("sim.sequences", 0, "how many sequences a truth test runs, 0 for its default")
 	keepFlag  = flag.Bool("sim.all", false, "go on after the first failing sequence")
 )
 
 const (
 	opsPerSequence = 30
+	longSequences  = 500
 	shortSequences = 25
+	vmSequences    = 100 // the test kernel is slower
 	patience       = 1500 * time.Millisecond
 )
 
@@ -41,16 +42,25 @@ func TestTruth(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for network namespaces")
 	}
-	first, n := uint64(1), *countFlag
+	n := longSequences
 	if testing.Short() {
 		n = shortSequences
+	}
+	runSequences(t, n, false, Options{})
+}
+
+// runSequences runs n random sequences, or what the flags say.
+func runSequences(t *testing.T, n int, vlans bool, opts Options) {
+	first := uint64(1)
+	if *countFlag > 0 {
+		n = *countFlag
 	}
 	if *seedFlag != 0 {
 		first, n = *seedFlag, 1
 	}
 	failed := 0
 	for i := range uint64(n) {
-		if !runSequence(t, first+i, newGenerator(first+i, false), Options{}) {
+		if !runSequence(t, first+i, newGenerator(first+i, vlans), opts) {
 			failed++
 			if !*keepFlag {
 				break
@@ -59,16 +69,6 @@ func TestTruth(t *testing.T) {
 	}
 	if failed > 0 {
 		t.Logf("%d of %d sequences failed", failed, n)
-	}
-}
-
-// TestTruthVM is TestTruth with VLANs, which need the test kernel.
-func TestTruthVM(t *testing.T) {
-	vmtest.Require(t)
-	for seed := uint64(1); seed <= shortSequences*4; seed++ {
-		if !runSequence(t, seed, newGenerator(seed, true), Options{VLANFiltering: true}) && !*keepFlag {
-			return
-		}
 	}
 }
 

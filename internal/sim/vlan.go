@@ -39,8 +39,6 @@ func validateVLAN(r *rtnl.LinkRequest) *rtnl.Error {
 		return vlanFail(unix.EPROTONOSUPPORT, "Invalid VLAN protocol")
 	case has(rtnl.VLANID) && r.VLAN.ID > vlanMaxID:
 		return vlanFail(unix.ERANGE, "Invalid VLAN id")
-	case has(rtnl.VLANFlags) && r.VLAN.Flags&^vlanKnownFlags != 0:
-		return vlanFail(unix.EINVAL, "Invalid VLAN flags")
 	}
 	return nil
 }
@@ -98,7 +96,7 @@ func (k *Kernel) createVLAN(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 // setVLAN is vlan_changelink, which passes over an id and a protocol.
 func (k *Kernel) setVLAN(l *link, r *rtnl.LinkRequest) *rtnl.Error {
 	if r.Set&rtnl.VLANFlags != 0 {
-		l.VLAN.Flags = r.VLAN.Flags
+		l.VLAN.Flags = r.VLAN.Flags & vlanKnownFlags // the mask that rtnl.AppendLink gives
 	}
 	if r.Set&rtnl.VLANIngress != 0 {
 		l.vlan.qos.setIngress(r.VLAN.Ingress)
