@@ -153,6 +153,9 @@ func (l *ledger) wrote(op *Op) {
 
 // inPlace notes that a key needs nothing.
 func (l *ledger) inPlace(k any, wanted bool) {
+	if l.busy(k) {
+		return // an operation in flight is about to change it: Settle looks again
+	}
 	delete(l.entries, k)
 	if wanted {
 		if !l.placed[k] {
