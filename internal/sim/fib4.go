@@ -144,6 +144,7 @@ type flow struct {
 	oif      uint32
 	scope    uint8
 	tos      uint8
+	down     func(*nexthop) bool // which next hops to pass over, nil for none
 }
 
 // answer4 is struct fib_result.
@@ -152,8 +153,12 @@ type answer4 struct {
 	hop        nexthop
 }
 
-// lookup4 is fib_table_lookup with FIB_LOOKUP_IGNORE_LINKSTATE. EAGAIN is "go
-// on with the next table".
+// usable is fib_lookup_good_nhc.
+func (f *flow) usable(h *nexthop) bool {
+	return h.flags&unix.RTNH_F_DEAD == 0 && (f.oif == 0 || f.oif == h.oif) && (f.down == nil || !f.down(h))
+}
+
+// lookup4 is fib_table_lookup. EAGAIN is "go on with the next table".
 func lookup4(f *flow, tables ...*table4) (answer4, unix.Errno) {
 	for bits := 32; bits >= 0; bits-- {
 		for _, t := range tables {
@@ -171,9 +176,10 @@ func lookup4(f *flow, tables ...*table4) (answer4, unix.Errno) {
 				if a.fi.flags&unix.RTNH_F_DEAD != 0 {
 					continue
 				}
-				for _, h := range a.fi.hops {
-					if h.flags&unix.RTNH_F_DEAD == 0 && (f.oif == 0 || f.oif == h.oif) {
-						return answer4{a.typ, a.fi.scope, h}, 0
+				for i := range a.fi.hops {
+					h := &a.fi.hops[i]
+					if f.usable(h) {
+						return answer4{a.typ, a.fi.scope, *h}, 0
 					}
 				}
 			}
@@ -237,7 +243,7 @@ func (k *Kernel) addrType(a netip.Addr, table uint32) uint8 {
 	if !k.fib4.custom && table == unix.RT_TABLE_LOCAL {
 		ts = []*table4{k.fib4.tables[unix.RT_TABLE_LOCAL], k.fib4.tables[unix.RT_TABLE_MAIN]}
 	}
-	r, errno := lookup4(&flow{dst: a}, ts...)
+	r, errno := lookup4(&flow{dst: a, down: func(h *nexthop) bool { return k.shownFlags(h)&unix.RTNH_F_DEAD != 0 }}, ts...)
 	if errno != 0 {
 		return unix.RTN_UNICAST
 	}
