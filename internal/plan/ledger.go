@@ -11,6 +11,7 @@ import (
 	"cmp"
 
 	"netbraid/internal/model"
+	"netbraid/rtnl"
 )
 
 // The delays of the ledger.
@@ -63,8 +64,8 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 		l.doubt = l.doubt || route
 		last := e.wrote
 		e.wrote = nil
-		if last.same(op) && op.adds() {
-			// It was there and has gone: somebody has removed it at once.
+		if last.same(op) && (op.adds() || last.seen) {
+			// It was in place and is not any more: somebody has undone it at once.
 			*e = entry{}
 			l.placed[op.Key] = true
 		} else if last.same(op) {
@@ -88,6 +89,13 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 	l.byKey[op.Key] = op.ID
 	delete(l.placed, op.Key)
 	return true
+}
+
+// linkSeen notes that a link has become what an operation in flight asks.
+func (l *ledger) linkSeen(k LinkKey, have *rtnl.Link) {
+	if op := l.flying[l.byKey[k]]; op != nil && op.Kind == LinkSet && op.Link.Set.Diff(&op.Link.Link, have) == 0 {
+		op.seen = true
+	}
 }
 
 // busy tells whether an operation on the key is in flight.

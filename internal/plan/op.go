@@ -82,6 +82,8 @@ type Op struct {
 	Value  string
 
 	rank, depth int
+	// seen: while a LinkSet was in flight the link was observed as it asks.
+	seen bool
 }
 
 // LinkKey identifies a link by name: what is wanted has a name before it has

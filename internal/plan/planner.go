@@ -151,6 +151,9 @@ func (p *Planner) LinkSeen(old, new *rtnl.Link) {
 	if old != nil && new == nil {
 		p.forgetLink(old)
 	}
+	if new != nil {
+		p.ledger.linkSeen(LinkKey{p.ns, new.Name}, new)
+	}
 	if new != nil && (old == nil || old.Flags != new.Flags || old.Index != new.Index) {
 		for k := range p.want.addrsOn[new.Index] {
 			p.dirtyAddrs[k] = struct{}{}
@@ -478,11 +481,11 @@ func (p *Planner) unplace(k any) { p.ledger.unplace(k) }
 
 // emit hands out an operation unless its key is in flight or backing off.
 func (p *Planner) emit(op *Op) bool {
+	op.ID = p.nextID + 1
 	if !p.ledger.admit(p.now, op, p.jitter) {
 		return false
 	}
 	p.nextID++
-	op.ID = p.nextID
 	p.ledger.flying[op.ID] = op
 	p.ops = append(p.ops, op)
 	return true
