@@ -141,13 +141,16 @@ func (p *player) command(words []string) error {
 			return p.expect(0, d, args[2:])
 		}
 		return p.expect(d, 0, args[2:])
-	case "fight":
+	case "fight", "rival":
 		if len(args) < 2 {
-			return errors.New("fight DURATION COMMAND …")
+			return fmt.Errorf("%s DURATION COMMAND …", name)
 		}
 		d, err := time.ParseDuration(args[0])
 		if err != nil {
 			return err
+		}
+		if name == "rival" {
+			return p.rival(d, args[1:])
 		}
 		won := false
 		why := always(p.w, d, func() string {
@@ -160,6 +163,22 @@ func (p *player) command(words []string) error {
 		return asError(why)
 	}
 	return fmt.Errorf("there is no command %q", name)
+}
+
+// rival does a command, and again at once after every operation of netbraid,
+// for some time. It needs a world that can be stopped there.
+func (p *player) rival(d time.Duration, words []string) error {
+	w, ok := p.w.(*simulated)
+	if !ok {
+		return errors.New("only the simulated world has rivals")
+	}
+	w.rival = func() {
+		if err := p.command(words); err != nil && w.err == nil {
+			w.err = err
+		}
+	}
+	defer func() { w.rival = nil }()
+	return errors.Join(p.command(words), w.pass(d))
 }
 
 type command struct {

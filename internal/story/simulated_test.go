@@ -36,6 +36,7 @@ type simulated struct {
 	told   []string
 	news   []string
 	ready  bool
+	rival  func() // acts after every write, before netbraid hears of its end
 	status core.Status
 	err    error
 	log    *slog.Logger
@@ -317,6 +318,9 @@ func (w *simulated) write(ops []*plan.Op) {
 			}
 			res = append(res, r)
 		}
+	}
+	if w.rival != nil {
+		w.rival()
 	}
 	w.listen()
 	w.queue = append(w.queue, core.Wrote{Results: res})
