@@ -29,6 +29,7 @@ func (c *Core) configure(next *config.Config) {
 	for _, n := range append([]string{}, c.order...) {
 		if !wanted[n] {
 			m := c.ifaces[n]
+			delete(c.down, n)
 			m.Remove(c.now)
 			c.check[n] = true
 			c.notices(m)
@@ -37,7 +38,7 @@ func (c *Core) configure(next *config.Config) {
 			}
 		}
 	}
-	c.graph.Takeover = next.Globals.Takeover
+	c.graph.SetTakeover(next.Globals.Takeover)
 	c.graph.Configure(next.Devices)
 	c.order = c.order[:0]
 	for _, ic := range next.Interfaces {
@@ -118,6 +119,9 @@ func (c *Core) configureInterface(ic *config.Interface, changes config.Changes) 
 		c.ifaces[ic.Name] = m
 		c.act(Object{Interface: ic.Name})
 		return
+	}
+	if ic.Auto != m.Config.Auto {
+		delete(c.down, ic.Name)
 	}
 	switch changes.Interfaces[ic.Name] {
 	case config.Keep:

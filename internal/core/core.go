@@ -177,6 +177,7 @@ func (c *Core) command(cmd Command) {
 			c.ifaces[n].Remove(c.now)
 			c.check[n] = true
 		}
+		c.planner.SetObjects("routes", nil)
 		c.planner.Release()
 	case m == nil:
 		st = NotFound
@@ -239,7 +240,10 @@ func (c *Core) Deadline() time.Time {
 		add(c.sweepAt)
 	}
 	if !c.settled && !c.configuredAt.IsZero() {
-		add(c.configuredAt.Add(settleMax))
+		// Later it is the end of a dump that wakes us.
+		if at := c.configuredAt.Add(settleMax); at.After(c.now) {
+			add(at)
+		}
 	}
 	return t
 }

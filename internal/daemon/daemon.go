@@ -340,6 +340,9 @@ func (d *Daemon) Reload() error {
 	}
 	d.source = d.readConfig()
 	d.step(core.Configured{Config: cfg})
+	if err := d.saveDown(); err != nil {
+		d.log.Warn("cannot write down which interfaces are to stay down", "error", err)
+	}
 	d.keepGood()
 	return nil
 }

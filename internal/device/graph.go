@@ -73,8 +73,7 @@ type Graph struct {
 	work    []string
 	busy    bool
 
-	// Takeover claims for us what is on every device (globals).
-	Takeover bool
+	takeover bool // see SetTakeover
 }
 
 // configUser is who uses a device only because a section names it.
@@ -83,6 +82,17 @@ const configUser = "config"
 // NewGraph makes an empty graph.
 func NewGraph(links Links) *Graph {
 	return &Graph{links: links, devs: map[string]*Device{}, above: map[string]map[string]bool{}, changed: map[string]bool{}}
+}
+
+// SetTakeover claims for us what is on every device (globals), or not.
+func (g *Graph) SetTakeover(on bool) {
+	if g.takeover == on {
+		return
+	}
+	g.takeover = on
+	for n := range g.devs {
+		g.changed[n] = true
+	}
 }
 
 // Configure replaces the configuration of all devices.

@@ -22,7 +22,7 @@ func (g *Graph) Want(name string) *plan.LinkWant {
 	if d == nil || d.claims == 0 || !d.present {
 		return nil
 	}
-	w := &plan.LinkWant{Name: name, Owner: "device " + name, Depth: g.depth(name, 0), Takeover: g.Takeover}
+	w := &plan.LinkWant{Name: name, Owner: "device " + name, Depth: g.depth(name, 0), Takeover: g.takeover}
 	sysctl := map[string]string{}
 	master := g.master(name)
 	ipv6Said := d.cfg != nil && d.cfg.IPv6Set

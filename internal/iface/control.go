@@ -60,25 +60,39 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 	autoChanged := c.Auto != m.Config.Auto
 	m.removing, m.Gone = false, false
 	if live {
-		m.Config = c
 		m.errors = nil
 		m.dirty = true
+		if m.next != nil {
+			m.next = c // still going down
+		} else {
+			m.Config = c
+		}
 		if m.offer != nil {
 			m.tell(now, proto.Input{Kind: proto.Reconfigure})
 		}
 	} else {
-		m.next = c
+		m.next, m.nextSpec = c, spec
 		m.feed(now, evStop, nil)
 		m.attempts, m.retryAt = 0, time.Time{}
 		m.errors = nil
-		m.next = nil
-		m.Config = c
-		m.spec = spec
-		m.handler = spec.New()
+		if m.state == Down {
+			m.adoptNext()
+		}
 	}
 	if autoChanged {
 		m.Autostart = c.Auto
 	}
+}
+
+// adoptNext puts the waiting configuration in force: the old handler has
+// finished.
+func (m *Machine) adoptNext() {
+	if m.next == nil {
+		return
+	}
+	m.Config, m.spec, m.next = m.next, m.nextSpec, nil
+	m.handler = m.spec.New()
+	m.dirty = true
 }
 
 // SetDevice tells which device the interface sits on now; empty for none.

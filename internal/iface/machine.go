@@ -57,12 +57,13 @@ const (
 
 // Machine is one interface.
 type Machine struct {
-	Config  *config.Interface
-	next    *config.Interface // takes effect when the interface is down
-	spec    proto.Spec
-	handler proto.Handler
-	devs    Devices
-	rng     *rand.Rand
+	Config   *config.Interface
+	next     *config.Interface // takes effect when the interface is down
+	nextSpec proto.Spec
+	spec     proto.Spec
+	handler  proto.Handler
+	devs     Devices
+	rng      *rand.Rand
 
 	state     State
 	Autostart bool
@@ -407,6 +408,7 @@ func (m *Machine) finish(now time.Time, _ *proto.Output) {
 	}
 	m.state = Down
 	m.wakeAt = time.Time{}
+	m.adoptNext()
 	if m.removing {
 		m.Gone = true
 	}

@@ -32,9 +32,17 @@ func (p *Planner) planAddrs() {
 	}
 }
 
-// leaving tells whether IPv4 addresses of ours are still to be removed from a
-// link.
+// leaving tells whether IPv4 addresses of ours, or that are taken over, are
+// still to be removed from a link.
 func (p *Planner) leaving(index uint32) bool {
+	if l := p.have.Link(index); l != nil && p.takeover(l.Name) {
+		for k := range p.want.addrsOn[index] {
+			_, w := p.want.addrs[k].first()
+			if have := p.have.Addr(k); k.Local.Is4() && have != nil && anew(k, w, have) {
+				return true
+			}
+		}
+	}
 	for k := range p.owned.Addrs {
 		if k.Index != index || !k.Local.Is4() {
 			continue
@@ -146,6 +154,10 @@ func (p *Planner) unwantAddr(k model.AddrKey) {
 			continue
 		}
 		owner, w := c.first()
+		rown, mine := p.owned.Routes[rk]
+		if there := p.have.Routes(rk); !holds(there, w) && !(mine && holds(there, &rown)) {
+			continue // somebody else's
+		}
 		p.ledger.unplace(rk)
 		r := *w
 		p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", rank: rankRoutePut})

@@ -185,7 +185,7 @@ func (l *ledger) waits(k any) {
 
 // retry ends the delay of a key whose write failed.
 func (l *ledger) retry(k any) {
-	if e := l.entries[k]; e != nil && e.wrote == nil && e.failure.Code == "WRITE_FAILED" {
+	if e := l.entries[k]; e != nil && e.wrote == nil && (e.failure.Code == "WRITE_FAILED" || e.failure.Code == "NOT_PERMITTED") {
 		e.until = time.Time{}
 	}
 }

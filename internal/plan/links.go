@@ -30,6 +30,9 @@ func (p *Planner) planLink(name string) {
 		p.record(Record{Link: o, Drop: true})
 		o = nil
 	}
+	if o != nil && o.Created && o.Name != name && p.ledger.busy(LinkKey{p.ns, o.Name}) {
+		o = nil // ours is being made (or renamed): whose this ifindex is will be seen
+	}
 	if o != nil && o.Created && o.Name != name && w == nil {
 		p.renameBack(l, o)
 		return
@@ -229,6 +232,9 @@ func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 	if !ready {
 		diff &^= rtnl.LinkUp // settings come before up
 	}
+	if e := p.ledger.entries[key]; e != nil && e.wrote == nil && e.attempts >= upAlone && diff&rtnl.LinkUp != 0 && target.Flags&unix.IFF_UP != 0 {
+		diff = rtnl.LinkUp // one of the others is refused: that does not keep the link down
+	}
 	if diff == 0 {
 		if back != 0 && o != nil {
 			o.Set &^= back
@@ -242,6 +248,10 @@ func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 	}
 	p.emitLinkSet(key, owner, depth, l, &target, diff, set, o)
 }
+
+// upAlone is how often the settings of a link are tried together with up before
+// it is brought up without them.
+const upAlone = 2
 
 func (p *Planner) emitLinkSet(key LinkKey, owner string, depth int, l, target *rtnl.Link, diff, set rtnl.LinkField, o *OwnedLink) {
 	req := &rtnl.LinkRequest{Link: *target, Set: diff}

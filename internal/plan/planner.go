@@ -51,6 +51,7 @@ type Planner struct {
 	// promote: links on which an address swap needs promote_secondaries.
 	promote   map[uint32]bool
 	takenOver map[uint32]bool   // links whose state of others has been made ours
+	verified  bool              // what an earlier process left has been held against the links
 	pending   map[string]uint32 // ifindex given to a link that is being created
 	lastIdx   uint32
 
@@ -154,15 +155,24 @@ func (p *Planner) LinkSeen(old, new *rtnl.Link) {
 	if new != nil {
 		p.ledger.linkSeen(LinkKey{p.ns, new.Name}, new)
 	}
-	if new != nil && (old == nil || old.Flags != new.Flags || old.Index != new.Index) {
+	if new != nil && p.verified {
+		if o := p.owned.Links[new.Index]; o != nil && !o.Created && o.Name != new.Name {
+			o.Name = new.Name // the next process knows it by this name
+			p.record(Record{Link: o})
+		}
+	}
+	if new != nil && (old == nil || old.Name != new.Name || old.Flags != new.Flags || old.Index != new.Index || old.MTU != new.MTU) {
 		for k := range p.want.addrsOn[new.Index] {
 			p.dirtyAddrs[k] = struct{}{}
+		}
+		if old != nil && old.MTU != new.MTU {
+			p.retryAddrs6(new.Index)
 		}
 		for k := range p.want.routesOn[new.Index] {
 			p.dirtyRoutes[k] = struct{}{}
 		}
 		// Others may wait for this link as their master or parent.
-		if old == nil {
+		if old == nil || old.Name != new.Name {
 			for n, w := range p.want.links {
 				if w.Master == new.Name || w.Parent == new.Name {
 					p.dirtyLink(n)
@@ -172,6 +182,23 @@ func (p *Planner) LinkSeen(old, new *rtnl.Link) {
 	}
 	if new != nil && p.want.links[new.Name] != nil {
 		p.rereadSysctls(new)
+	}
+}
+
+// verify drops, once, the records of an earlier process whose link is not there
+// any more though another has its ifindex: the kernel gives the number of a
+// link that we made to the next one as soon as ours is deleted. A link that was
+// renamed while nobody looked cannot be told from that, and counts as gone.
+func (p *Planner) verify() {
+	if p.verified {
+		return
+	}
+	p.verified = true
+	for _, i := range sortedBy(p.owned.Links, cmp.Compare[uint32]) {
+		o, l := p.owned.Links[i], p.have.Link(i)
+		if l != nil && (l.Name != o.Name || o.Created && l.Kind != o.Kind) {
+			p.forgetLink(&rtnl.Link{Index: i, Name: o.Name})
+		}
 	}
 }
 
@@ -226,6 +253,9 @@ func (p *Planner) AddrSeen(old, new *rtnl.Addr) {
 				p.ledger.retry(k) // perhaps it was this address that was missing
 			}
 		}
+		for k := range p.want.routesFrom[a.Local] {
+			p.dirtyRoutes[k] = struct{}{}
+		}
 	}
 }
 
@@ -237,8 +267,11 @@ func (p *Planner) SysctlRead(k model.SysctlKey, value string, err error) {
 		value = missingSysctl
 	}
 	if l := p.have.Link(k.Index); l != nil {
+		if p.sysctl[k] != value && k.Name == disableIPv6 {
+			p.retryAddrs6(k.Index)
+		}
 		p.sysctl[k] = value
-		if _, ok := p.found[k]; !ok {
+		if _, ok := p.found[k]; !ok && value != missingSysctl {
 			p.found[k] = value
 		}
 		p.dirtyLink(l.Name)
@@ -249,7 +282,23 @@ func (p *Planner) SysctlRead(k model.SysctlKey, value string, err error) {
 	}
 }
 
+const disableIPv6 = "ipv6/conf/disable_ipv6"
+
+// retryAddrs6 ends the delay of the IPv6 addresses of a link that were refused:
+// what the kernel refused them for has changed.
+func (p *Planner) retryAddrs6(index uint32) {
+	for k := range p.want.addrsOn[index] {
+		if k.Local.Is6() {
+			p.ledger.retry(k)
+			p.dirtyAddrs[k] = struct{}{}
+		}
+	}
+}
+
 func (p *Planner) dirtyOwnedAddrs(index uint32) {
+	for k := range p.want.addrsOn[index] {
+		p.dirtyAddrs[k] = struct{}{} // those of others that are taken over
+	}
 	for k := range p.owned.Addrs {
 		if k.Index == index {
 			p.dirtyAddrs[k] = struct{}{}
@@ -314,6 +363,7 @@ func (p *Planner) Plan(now time.Time) []*Op {
 	if !p.have.Live(rtnl.KindLink) {
 		return nil
 	}
+	p.verify()
 	p.ops = nil
 	p.lastIdx = 0
 	for i := range p.dirtyIndex {
@@ -403,17 +453,21 @@ func (p *Planner) Settle(now time.Time, r Result) {
 	if op.Kind == LinkCreate {
 		delete(p.pending, op.Device)
 	}
+	if op.Kind == SysctlSet && p.have.Link(op.Sysctl.Index) == nil {
+		p.ledger.unplace(op.Key)
+		return // it went with its link
+	}
 	if op.Kind == SysctlSet && r.Err == nil {
 		p.sysctl[op.Sysctl] = r.Value
 	}
 	if op.Kind == SysctlSet && op.Sysctl.Name == promoteSecondaries {
 		p.dirtyOwnedAddrs(op.Sysctl.Index)
 	}
+	if op.Kind == SysctlSet && op.Sysctl.Name == disableIPv6 {
+		p.retryAddrs6(op.Sysctl.Index)
+	}
 	p.dirtyKey(op.Key)
 	if r.Err != nil {
-		if op.Kind == SysctlSet && p.have.Link(op.Sysctl.Index) == nil {
-			return // it went with its link
-		}
 		if op.Kind == SysctlSet && errors.Is(r.Err, fs.ErrNotExist) {
 			p.sysctl[op.Sysctl] = missingSysctl // IPv6 settings go with an MTU below 1280
 			return

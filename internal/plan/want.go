@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"netbraid/internal/model"
@@ -59,6 +60,8 @@ type want struct {
 	// onIndex: the keys that depend on a link.
 	addrsOn  map[uint32]map[model.AddrKey]struct{}
 	routesOn map[uint32]map[model.RouteKey]struct{}
+	// routesFrom: the keys that depend on a source address, on whatever link.
+	routesFrom map[netip.Addr]map[model.RouteKey]struct{}
 }
 
 // claim is a wanted value with everybody who wants the key; the first by name
@@ -83,11 +86,11 @@ func newWant() want {
 		links: map[string]*LinkWant{}, addrs: map[model.AddrKey]*claim[rtnl.Addr]{},
 		routes: map[model.RouteKey]*claim[rtnl.Route]{}, rules: map[RuleKey]*claim[rtnl.Rule]{},
 		owners: map[string]*Objects{}, addrsOn: map[uint32]map[model.AddrKey]struct{}{},
-		routesOn: map[uint32]map[model.RouteKey]struct{}{},
+		routesOn: map[uint32]map[model.RouteKey]struct{}{}, routesFrom: map[netip.Addr]map[model.RouteKey]struct{}{},
 	}
 }
 
-func index[K comparable](m map[uint32]map[K]struct{}, i uint32, k K, on bool) {
+func index[I, K comparable](m map[I]map[K]struct{}, i I, k K, on bool) {
 	set := m[i]
 	if !on {
 		delete(set, k)
@@ -174,12 +177,16 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 		func(k model.RouteKey, r *rtnl.Route) {
 			if withdraw(p.want.routes, k, owner) {
 				index(p.want.routesOn, r.Oif, k, false)
+				index(p.want.routesFrom, r.PrefSrc, k, false)
 			}
 			p.touchRoute(k)
 		},
 		func(k model.RouteKey, r *rtnl.Route) {
 			assert(p.want.routes, k, owner, *r)
 			index(p.want.routesOn, r.Oif, k, true)
+			if r.PrefSrc.IsValid() {
+				index(p.want.routesFrom, r.PrefSrc, k, true)
+			}
 			p.touchRoute(k)
 		})
 	replace(old.Rules, o.Rules, func(r *rtnl.Rule) RuleKey { return RuleKey{p.ns, *r} },

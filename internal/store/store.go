@@ -22,6 +22,9 @@ type header struct {
 	Version   int
 	BootID    string
 	Namespace string
+	// Cookie of the namespace, which is not given out twice in one boot as
+	// its inode number is (SO_NETNS_COOKIE, Linux 5.14; 0 before).
+	Cookie uint64
 }
 
 // line is every other line.
@@ -47,6 +50,7 @@ type State struct {
 	owned *plan.Owned
 	down  []string
 	lines int
+	torn  bool // half a line may have been written: the file has to be rewritten
 	warn  string
 }
 
@@ -88,6 +92,10 @@ func currentHeader() header {
 	h.BootID = strings.TrimSpace(string(b))
 	if ns, err := os.Readlink("/proc/thread-self/ns/net"); err == nil {
 		h.Namespace = ns
+	}
+	if fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		h.Cookie, _ = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		unix.Close(fd)
 	}
 	return h
 }
@@ -155,8 +163,10 @@ func (s *State) Append(recs []plan.Record, live *plan.Owned) error {
 		}
 	}
 	s.lines += len(recs)
-	if s.lines > compactAfter {
+	if live != nil {
 		s.owned = live
+	}
+	if s.torn || s.lines > compactAfter {
 		return s.compact()
 	}
 	return s.write(b.Bytes())
@@ -165,6 +175,9 @@ func (s *State) Append(recs []plan.Record, live *plan.Owned) error {
 // SetDown writes down which interfaces somebody has taken down.
 func (s *State) SetDown(names []string) error {
 	s.down = names
+	if s.torn {
+		return s.compact()
+	}
 	b, err := json.Marshal(line{Down: names, Downs: true})
 	if err != nil {
 		return err
@@ -174,6 +187,7 @@ func (s *State) SetDown(names []string) error {
 
 func (s *State) write(b []byte) error {
 	if _, err := s.f.Write(b); err != nil {
+		s.torn = true
 		return fmt.Errorf("append to state: %w", err)
 	}
 	return nil
@@ -210,7 +224,7 @@ func (s *State) compact() error {
 	if s.f != nil {
 		s.f.Close()
 	}
-	s.f, s.lines = f, 0
+	s.f, s.lines, s.torn = f, 0, false
 	return nil
 }
 
