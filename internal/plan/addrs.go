@@ -104,6 +104,9 @@ func (p *Planner) takeover(device string) bool {
 
 func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.Addr, detail string) {
 	a := *w
+	if have := p.have.Addr(k); have != nil && a.Local.Is6() && a.Priority == 0 && have.Priority != 0 {
+		a.Priority = prefixPriority6 // 0 would leave it as it is
+	}
 	if p.emit(&Op{Kind: AddrAdd, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: detail, rank: rankAddrAdd}) {
 		p.ownAddr(&a)
 	}
@@ -112,8 +115,20 @@ func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.A
 // sameAddr compares what configuration can ask for; tentative, deprecated,
 // secondary and DAD state are the kernel's.
 func sameAddr(w, have *rtnl.Addr) bool {
-	return w.PrefixLen == have.PrefixLen && w.Broadcast == have.Broadcast && w.Priority == have.Priority &&
+	return w.PrefixLen == have.PrefixLen && w.Broadcast == have.Broadcast && prefixPriority(w) == prefixPriority(have) &&
 		w.Flags&addrFlags == have.Flags&addrFlags && sameLifetime(w.Preferred, have.Preferred) && sameLifetime(w.Valid, have.Valid)
+}
+
+// prefixPriority6 is the metric of the connected route of an IPv6 address that
+// has none of its own (IP6_RT_PRIO_ADDRCONF).
+const prefixPriority6 = 256
+
+// prefixPriority is the metric that the connected route of an address has.
+func prefixPriority(a *rtnl.Addr) uint32 {
+	if a.Local.Is6() && a.Priority == 0 {
+		return prefixPriority6
+	}
+	return a.Priority
 }
 
 // sameLifetime compares the lifetimes of configured addresses, which are none,
@@ -160,7 +175,9 @@ func (p *Planner) unwantAddr(k model.AddrKey) {
 		}
 		p.ledger.unplace(rk)
 		r := *w
-		p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", rank: rankRoutePut})
+		if p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", rank: rankRoutePut}) && mine {
+			p.ownRoute(&r)
+		}
 	}
 }
 

@@ -120,6 +120,9 @@ func (p *Planner) createLink(w *LinkWant) {
 	}
 	if p.lastIdx == 0 {
 		p.lastIdx = p.have.MaxIndex()
+		for _, i := range p.pending { // given, and not observed yet
+			p.lastIdx = max(p.lastIdx, i)
+		}
 	}
 	if w.Link.Kind == "veth" {
 		p.lastIdx++

@@ -25,21 +25,25 @@ type Owned struct {
 	Addrs  map[model.AddrKey]rtnl.Addr
 	Routes map[model.RouteKey]rtnl.Route
 	Rules  map[RuleKey]struct{}
+	// Was has the routes that one of Routes is to replace: ours as well, until
+	// the successor has been seen.
+	Was map[model.RouteKey]rtnl.Route
 }
 
 // NewOwned makes an empty set.
 func NewOwned() *Owned {
 	return &Owned{Links: map[uint32]*OwnedLink{}, Addrs: map[model.AddrKey]rtnl.Addr{},
-		Routes: map[model.RouteKey]rtnl.Route{}, Rules: map[RuleKey]struct{}{}}
+		Routes: map[model.RouteKey]rtnl.Route{}, Rules: map[RuleKey]struct{}{}, Was: map[model.RouteKey]rtnl.Route{}}
 }
 
 // Record is one change of Owned. The shell writes records down before it does
-// the operations of the same step. Exactly one member besides Drop is set.
+// the operations of the same step. Exactly one member besides Drop (and Was) is set.
 type Record struct {
 	Drop  bool        `json:",omitempty"`
 	Link  *OwnedLink  `json:",omitempty"`
 	Addr  *rtnl.Addr  `json:",omitempty"`
 	Route *rtnl.Route `json:",omitempty"`
+	Was   *rtnl.Route `json:",omitempty"` // with Route: what that is to replace
 	Rule  *rtnl.Rule  `json:",omitempty"`
 	NS    model.NS    `json:",omitempty"`
 }
@@ -57,8 +61,13 @@ func (o *Owned) Apply(r Record) {
 		o.Addrs[model.KeyOfAddr(r.NS, r.Addr)] = *r.Addr
 	case r.Route != nil && r.Drop:
 		delete(o.Routes, model.KeyOfRoute(r.NS, r.Route))
+		delete(o.Was, model.KeyOfRoute(r.NS, r.Route))
 	case r.Route != nil:
-		o.Routes[model.KeyOfRoute(r.NS, r.Route)] = *r.Route
+		k := model.KeyOfRoute(r.NS, r.Route)
+		o.Routes[k] = *r.Route
+		if delete(o.Was, k); r.Was != nil {
+			o.Was[k] = *r.Was
+		}
 	case r.Rule != nil && r.Drop:
 		delete(o.Rules, RuleKey{r.NS, *r.Rule})
 	case r.Rule != nil:
@@ -97,16 +106,47 @@ func (p *Planner) dropAddr(k model.AddrKey) {
 
 func (p *Planner) ownRoute(r *rtnl.Route) {
 	k := p.routeKey(r)
-	if old, ok := p.owned.Routes[k]; ok && old == *r {
+	old, ok := p.owned.Routes[k]
+	if ok && old == *r {
 		return
 	}
+	if ok && holds(p.have.Routes(k), &old) {
+		p.owned.Was[k] = old
+	}
 	p.owned.Routes[k] = *r
-	p.record(Record{Route: r})
+	rec := Record{Route: r}
+	if was, ok := p.owned.Was[k]; ok {
+		rec.Was = &was
+	}
+	p.record(rec)
+}
+
+// replaced forgets what a route of ours has replaced.
+func (p *Planner) replaced(k model.RouteKey) {
+	if _, ok := p.owned.Was[k]; !ok {
+		return
+	}
+	delete(p.owned.Was, k)
+	if r, ok := p.owned.Routes[k]; ok {
+		p.record(Record{Route: &r})
+	}
+}
+
+// oursOf gives the route of ours that is there under a key.
+func (p *Planner) oursOf(k model.RouteKey, have []rtnl.Route) (rtnl.Route, bool) {
+	if own, ok := p.owned.Routes[k]; ok && holds(have, &own) {
+		return own, true
+	}
+	if was, ok := p.owned.Was[k]; ok && holds(have, &was) {
+		return was, true
+	}
+	return rtnl.Route{}, false
 }
 
 func (p *Planner) dropRoute(k model.RouteKey) {
 	if r, ok := p.owned.Routes[k]; ok {
 		delete(p.owned.Routes, k)
+		delete(p.owned.Was, k)
 		p.record(Record{Route: &r, Drop: true})
 	}
 }
@@ -146,7 +186,11 @@ func (o *Owned) Snapshot() []Record {
 	}
 	for _, k := range sortedBy(o.Routes, model.RouteKey.Compare) {
 		r := o.Routes[k]
-		out = append(out, Record{Route: &r, NS: k.NS})
+		rec := Record{Route: &r, NS: k.NS}
+		if was, ok := o.Was[k]; ok {
+			rec.Was = &was
+		}
+		out = append(out, rec)
 	}
 	for _, k := range sortedBy(o.Rules, compareRules) {
 		out = append(out, Record{Rule: &k.Rule, NS: k.NS})

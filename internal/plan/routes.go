@@ -47,6 +47,7 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 	have := p.have.Routes(k)
 	for i := range have {
 		if sameRoute(w, &have[i]) {
+			p.replaced(k)
 			p.ledger.inPlace(k, true)
 			return
 		}
@@ -59,8 +60,7 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 			return
 		}
 	}
-	own, ours := p.owned.Routes[k]
-	if len(have) > 0 && !p.takeover(device) && !(ours && holds(have, &own)) {
+	if _, ours := p.oursOf(k, have); len(have) > 0 && !p.takeover(device) && !ours {
 		p.taken(k, owner, "route "+k.Dst.String(), "somebody else has a route to the same destination with the same metric and table")
 		return
 	}
@@ -107,15 +107,15 @@ func sameRoute(w, have *rtnl.Route) bool {
 }
 
 func (p *Planner) unwantRoute(k model.RouteKey) {
-	own, ours := p.owned.Routes[k]
-	if !ours {
+	if _, ours := p.owned.Routes[k]; !ours {
 		p.ledger.inPlace(k, false)
 		return
 	}
 	if p.ledger.busy(k) {
 		return // Settle wakes us
 	}
-	if !holds(p.have.Routes(k), &own) {
+	own, there := p.oursOf(k, p.have.Routes(k))
+	if !there {
 		p.dropRoute(k)
 		p.ledger.inPlace(k, false)
 		return
