@@ -88,7 +88,7 @@ func runSequence(t *testing.T, seed uint64, g *generator, opts Options) (ok bool
 	b.k.Subscribe(groups...)
 	var log []string
 	report := func(format string, args ...any) {
-		t.Errorf("seed %d (rerun: -run TestTruth -sim.seed %d):\n%s\n=> %s", seed, seed, strings.Join(log, "\n"), fmt.Sprintf(format, args...))
+		t.Errorf("seed %d (rerun: -run %s$ -sim.seed %d):\n%s\n=> %s", seed, t.Name(), seed, strings.Join(log, "\n"), fmt.Sprintf(format, args...))
 	}
 	for i, op := range g.setup() {
 		if diff := b.apply(op); diff != "" {
