@@ -100,6 +100,7 @@ func busy(w world) string {
 			return
 		}
 		mirror := mirrorLines(c)
+		mirror = slices.DeleteFunc(mirror, func(l string) bool { return strings.Contains(l, unannounced) })
 		if d := difference(mirror, lines); d != "" {
 			why = "the mirror differs from the kernel:\n" + d
 		}
@@ -123,11 +124,18 @@ func mirrorLines(c *core.Core) (lines []string) {
 // notMirrored is what the mirror leaves out on purpose, see its apply.go.
 var notMirrored = strings.NewReplacer(" linkdown", "", " dead", "", " down carrier", " down")
 
+// unannounced marks what the kernel has and does not tell of before duplicate
+// address detection has ended: link-local addresses of its own.
+const unannounced = " proto kernel_ll tentative"
+
 // tables prints the kernel's objects as mirrorLines prints the mirror's.
 func tables(w world) (lines []string, err error) {
 	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule} {
 		err := eachMessage(w, kind, func(h rtnl.Header, body []byte) {
-			lines = append(lines, notMirrored.Replace(strings.TrimPrefix(rtnl.FormatMessage(h, body, nil), "+ ")))
+			line := notMirrored.Replace(strings.TrimPrefix(rtnl.FormatMessage(h, body, nil), "+ "))
+			if !strings.Contains(line, unannounced) {
+				lines = append(lines, line)
+			}
 		})
 		if err != nil {
 			return nil, err
