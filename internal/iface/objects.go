@@ -162,7 +162,8 @@ func anyPrefix(a netip.Addr) netip.Prefix {
 }
 
 // KernelRoute translates a route with everything filled in into the kernel's
-// form on the link of that ifindex. false: it needs a link and has none.
+// form on the link of that ifindex (0: on the one that its gateway is reached
+// by). false: it needs a link and has none.
 func KernelRoute(r *config.Route, ifindex uint32) (rtnl.Route, bool) {
 	k := rtnl.Route{Family: r.Family, Dst: r.Target.Masked(), Oif: ifindex, Gateway: r.Gateway, Priority: r.Metric,
 		Table: r.Table, Type: r.Type, Protocol: r.Proto, MTU: r.MTU}
@@ -197,5 +198,5 @@ func KernelRoute(r *config.Route, ifindex uint32) (rtnl.Route, bool) {
 			k.Priority = defaultMetric6
 		}
 	}
-	return k, reject || ifindex != 0
+	return k, reject || ifindex != 0 || k.Gateway.IsValid() // without a link the gateway says which
 }

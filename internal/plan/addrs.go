@@ -107,7 +107,7 @@ func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.A
 	if have := p.have.Addr(k); have != nil && a.Local.Is6() && a.Priority == 0 && have.Priority != 0 {
 		a.Priority = prefixPriority6 // 0 would leave it as it is
 	}
-	if p.emit(&Op{Kind: AddrAdd, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: detail, rank: rankAddrAdd}) {
+	if p.emit(&Op{Kind: AddrAdd, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: detail, Replace: detail != "", rank: rankAddrAdd}) {
 		p.ownAddr(&a)
 	}
 }
@@ -155,7 +155,7 @@ func (p *Planner) unwantAddr(k model.AddrKey) {
 		p.ledger.inPlace(k, false)
 		return
 	}
-	if !p.mayRemove() || !p.swapReady(k, l) {
+	if !p.mayRemove() || p.successorFails(k) || !p.swapReady(k, l) {
 		return
 	}
 	if !p.emit(&Op{Kind: AddrDel, Key: k, Device: l.Name, Reason: ForRelease, Addr: &own, rank: rankAddrDel}) || !k.Local.Is4() {
@@ -175,10 +175,22 @@ func (p *Planner) unwantAddr(k model.AddrKey) {
 		}
 		p.ledger.unplace(rk)
 		r := *w
-		if p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", rank: rankRoutePut}) && mine {
+		if p.emit(&Op{Kind: RouteAdd, Key: rk, Owner: owner, Device: l.Name, Route: &r, Detail: "put back", Replace: true, rank: rankRoutePut}) && mine {
 			p.ownRoute(&r)
 		}
 	}
+}
+
+// successorFails tells whether an address of the same family that is wanted on
+// the same link could not be set so far: then the old one stays. It goes when
+// the new one is there, or is wanted no more.
+func (p *Planner) successorFails(k model.AddrKey) bool {
+	for o := range p.want.addrsOn[k.Index] {
+		if e := p.ledger.entries[o]; o.Local.Is4() == k.Local.Is4() && e != nil && e.failure.Attempts > 0 && p.have.Addr(o) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // swapReady tells whether an IPv4 address may go without taking its

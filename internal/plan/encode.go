@@ -11,6 +11,12 @@ import (
 // Message encodes the operation as one rtnetlink request; nil for a sysctl.
 func (o *Op) Message() []byte {
 	const add = unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE
+	// Where nothing is there, what somebody else sets meanwhile must not be
+	// replaced.
+	how := uint16(unix.NLM_F_EXCL)
+	if o.Replace {
+		how = unix.NLM_F_REPLACE
+	}
 	const del = unix.NLM_F_REQUEST | unix.NLM_F_ACK
 	switch o.Kind {
 	case LinkCreate:
@@ -20,11 +26,11 @@ func (o *Op) Message() []byte {
 	case LinkDelete:
 		return rtnl.AppendLink(nil, unix.RTM_DELLINK, del, 0, o.Link)
 	case AddrAdd:
-		return rtnl.AppendAddr(nil, unix.RTM_NEWADDR, add|unix.NLM_F_REPLACE, 0, o.Addr)
+		return rtnl.AppendAddr(nil, unix.RTM_NEWADDR, add|how, 0, o.Addr)
 	case AddrDel:
 		return rtnl.AppendAddr(nil, unix.RTM_DELADDR, del, 0, o.Addr)
 	case RouteAdd:
-		return rtnl.AppendRoute(nil, unix.RTM_NEWROUTE, add|unix.NLM_F_REPLACE, 0, o.Route)
+		return rtnl.AppendRoute(nil, unix.RTM_NEWROUTE, add|how, 0, o.Route)
 	case RouteDel:
 		return rtnl.AppendRoute(nil, unix.RTM_DELROUTE, del, 0, o.Route)
 	case RuleAdd:

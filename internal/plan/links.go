@@ -49,7 +49,9 @@ func (p *Planner) planLink(name string) {
 		p.ledger.inPlace(LinkKey{p.ns, name}, false)
 		return
 	}
-	if w == nil && o != nil && o.Created {
+	if o != nil && o.Created && (w == nil || !w.Create) {
+		// Nobody asks for it, or somebody uses a device of its name that no
+		// section makes any more.
 		p.deleteLink(l, o, ForRelease)
 		return
 	}
@@ -98,6 +100,10 @@ func (p *Planner) fits(w *LinkWant, l *rtnl.Link) bool {
 	return l.Kind == w.Link.Kind && (w.Fixed&w.Set).Diff(&want, l) == 0
 }
 
+// createFields are sent with the creation of a link.
+const createFields = rtnl.LinkUp | rtnl.LinkAddr | rtnl.LinkParent | rtnl.BridgeFields | rtnl.VLANFields |
+	rtnl.MACVLANMode | rtnl.VRFTable
+
 func (p *Planner) createLink(w *LinkWant) {
 	key := LinkKey{p.ns, w.Name}
 	want, waiting := p.resolve(w)
@@ -107,16 +113,14 @@ func (p *Planner) createLink(w *LinkWant) {
 			return // LinkSeen wakes us
 		}
 	}
-	req := &rtnl.LinkRequest{Link: want, Set: w.Set &^ (rtnl.LinkMaster | rtnl.PortFields)}
-	req.Set |= rtnl.LinkName
-	if w.Set&rtnl.LinkMaster != 0 || len(w.Sysctl) > 0 {
-		req.Set &^= rtnl.LinkUp // first the settings, then up
-	}
-	if p := p.have.Link(want.Parent); w.Parent != "" && (p == nil || p.Flags&unix.IFF_UP == 0) {
-		req.Set &^= rtnl.LinkUp // a VLAN comes up after what it is on
-	}
-	if w.Link.Kind == "bridge" {
-		req.Set &^= rtnl.LinkMTU // given at creation it yields to the first port's; set later it stays
+	// What makes the link goes with its creation; settings come after it, so
+	// that their values before are known and a refused one does not keep the
+	// link from being made. (A bridge's MTU given at creation would yield to
+	// its first port's.)
+	req := &rtnl.LinkRequest{Link: want, Set: rtnl.LinkName | w.Set&createFields}
+	if p := p.have.Link(want.Parent); w.Set&^createFields != 0 || len(w.Sysctl) > 0 ||
+		w.Parent != "" && (p == nil || p.Flags&unix.IFF_UP == 0) {
+		req.Set &^= rtnl.LinkUp // up comes after settings, and after what the link is on
 	}
 	if p.lastIdx == 0 {
 		p.lastIdx = p.have.MaxIndex()
@@ -196,6 +200,9 @@ func (p *Planner) renameBack(l *rtnl.Link, o *OwnedLink) {
 // that are not wanted any more back to what they were. w or o may be nil.
 func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 	key := LinkKey{p.ns, l.Name}
+	if p.ledger.busy(key) {
+		return // what is observed is about to change: Settle looks again
+	}
 	target := *l
 	var set, waitSet rtnl.LinkField
 	owner, depth := "", 0
@@ -278,7 +285,7 @@ func (p *Planner) emitLinkSet(key LinkKey, owner string, depth int, l, target *r
 	if !p.emit(op) {
 		return
 	}
-	if mine := diff & set; mine != 0 && (o == nil || !o.Created) {
+	if mine := diff & set; mine != 0 {
 		o = p.ownLink(l, depth)
 		if fresh := mine &^ o.Set; fresh != 0 {
 			fresh.Copy(&o.Orig, l)
@@ -346,11 +353,7 @@ func (p *Planner) planSysctl(l *rtnl.Link, owner string, s model.Sysctl) bool {
 	if !p.emit(op) {
 		return failing
 	}
-	o := p.owned.Links[l.Index]
-	if o != nil && o.Created {
-		return false
-	}
-	o = p.ownLink(l, 0)
+	o := p.ownLink(l, 0)
 	if _, ours := o.Sysctl[s.Name]; !ours {
 		o.Sysctl[s.Name] = p.found[k]
 		p.record(Record{Link: o})
@@ -371,6 +374,7 @@ func (p *Planner) restoreSysctls(l *rtnl.Link, o *OwnedLink, wanted map[string]b
 		k := model.SysctlKey{NS: p.ns, Index: l.Index, Name: name}
 		v, known := p.sysctl[k]
 		switch {
+		case p.ledger.busy(k): // what is known of it is about to change: Settle looks again
 		case !known:
 			p.ask(k)
 		case v == o.Sysctl[name] || v == missingSysctl:

@@ -73,6 +73,8 @@ type Op struct {
 	Owner  string
 	Device string // name of the link concerned
 	Detail string // which attributes, in words
+	// Replace: AddrAdd and RouteAdd may take the place of what has the key.
+	Replace bool
 
 	Link   *rtnl.LinkRequest
 	Addr   *rtnl.Addr

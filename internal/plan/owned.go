@@ -13,6 +13,7 @@ type OwnedLink struct {
 	Name    string // when it became ours
 	Created bool
 	Kind    string // of a link that we made
+	Taken   bool   // what others had on it has been made ours (takeover)
 	Depth   int
 	Set     rtnl.LinkField    // fields that we changed
 	Orig    rtnl.Link         // their values before
@@ -165,7 +166,7 @@ func (p *Planner) ownLink(l *rtnl.Link, depth int) *OwnedLink {
 
 // tidyLink drops the record of a link when nothing of it is ours any more.
 func (p *Planner) tidyLink(o *OwnedLink) {
-	if o.Created || o.Set != 0 || len(o.Sysctl) > 0 {
+	if o.Created || o.Set != 0 || len(o.Sysctl) > 0 || o.Taken && p.want.links[o.Name] != nil {
 		return
 	}
 	if p.owned.Links[o.Index] == o {

@@ -183,6 +183,49 @@ func TestKeptOtherwise(t *testing.T) {
 	}
 }
 
+// TestOldAddressStaysWhileTheNewOneIsRefused: an address that cannot be set
+// does not cost the one that works.
+func TestOldAddressStaysWhileTheNewOneIsRefused(t *testing.T) {
+	old, next := addr(2, "10.0.0.1/24"), addr(2, "10.1.0.1/24")
+	b := &board{links: []rtnl.Link{{Index: 2, Name: "eth0", Flags: unix.IFF_UP}}, addrs: []rtnl.Addr{old}}
+	own := NewOwned()
+	own.Addrs[model.KeyOfAddr(0, &old)] = old
+	p := New(0, b, own, 1)
+	p.Release()
+	p.SetObjects("x", &Objects{Addrs: []rtnl.Addr{next}})
+	now := t0
+	ops := p.Plan(now)
+	if names(ops) != "add address eth0, delete address eth0" {
+		t.Fatal(names(ops))
+	}
+	p.Settle(now, Result{ID: ops[0].ID, Err: unix.EINVAL})
+	p.Settle(now, Result{ID: ops[1].ID, Err: ErrPredecessor})
+	retry := func() *Op {
+		for range 5 { // what waits for its successor is looked at in between
+			now = p.Deadline().Add(time.Millisecond)
+			if ops := p.Plan(now); len(ops) > 0 {
+				if names(ops) != "add address eth0" {
+					t.Fatalf("while the new one is refused: %s", names(ops))
+				}
+				return ops[0]
+			}
+		}
+		t.Fatal("the new one is not tried again")
+		return nil
+	}
+	for range 5 {
+		p.Settle(now, Result{ID: retry().ID, Err: unix.EINVAL})
+	}
+	last := retry()
+	b.addrs = append(b.addrs, next)
+	p.AddrSeen(nil, &next)
+	p.Settle(now, Result{ID: last.ID})
+	now = now.Add(time.Minute)
+	if got := names(p.Plan(now)); got != "delete address eth0" {
+		t.Fatalf("when the new one is there: %q", got)
+	}
+}
+
 func TestStagesAndBlocked(t *testing.T) {
 	add := &Op{Kind: AddrAdd, Device: "eth0", rank: rankAddrAdd}
 	del := &Op{Kind: AddrDel, Device: "eth0", rank: rankAddrDel}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/model"
 	"netbraid/rtnl"
 )
@@ -49,11 +51,10 @@ type Planner struct {
 	asked  map[model.SysctlKey]bool   // reads under way
 	reads  []model.SysctlKey
 	// promote: links on which an address swap needs promote_secondaries.
-	promote   map[uint32]bool
-	takenOver map[uint32]bool   // links whose state of others has been made ours
-	verified  bool              // what an earlier process left has been held against the links
-	pending   map[string]uint32 // ifindex given to a link that is being created
-	lastIdx   uint32
+	promote  map[uint32]bool
+	verified bool              // what an earlier process left has been held against the links
+	pending  map[string]uint32 // ifindex given to a link that is being created
+	lastIdx  uint32
 
 	hold    bool // nothing is removed or put back yet
 	held    bool // something would have been
@@ -73,7 +74,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
 		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
 		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
-		promote: map[uint32]bool{}, takenOver: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
+		promote: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
 	}
 	p.AllDirty()
 	return p
@@ -221,7 +222,6 @@ func (p *Planner) forgetLink(l *rtnl.Link) {
 		}
 	}
 	delete(p.promote, l.Index)
-	delete(p.takenOver, l.Index)
 	p.unplace(LinkKey{p.ns, l.Name})
 }
 
@@ -245,6 +245,9 @@ func (p *Planner) AddrSeen(old, new *rtnl.Addr) {
 	_, ours := p.owned.Addrs[k]
 	if ours || p.want.addrs[k] != nil {
 		p.dirtyAddrs[k] = struct{}{}
+	}
+	if old == nil {
+		p.dirtyOwnedAddrs(a.Index) // one may have waited for this one
 	}
 	if old == nil || new == nil {
 		for k := range p.want.routesOn[a.Index] {
@@ -484,11 +487,11 @@ func (p *Planner) failed(op *Op, err error) {
 	p.ledger.fail(p.now, op, failureOf(op, err), p.jitter())
 	switch op.Kind {
 	case AddrAdd:
-		if k := op.Key.(model.AddrKey); p.have.Addr(k) == nil {
-			p.dropAddr(k)
+		if k := op.Key.(model.AddrKey); p.have.Addr(k) == nil || errors.Is(err, unix.EEXIST) {
+			p.dropAddr(k) // not set, or somebody else was faster
 		}
 	case RouteAdd:
-		if k := op.Key.(model.RouteKey); len(p.have.Routes(k)) == 0 {
+		if k := op.Key.(model.RouteKey); len(p.have.Routes(k)) == 0 || errors.Is(err, unix.EEXIST) {
 			p.dropRoute(k)
 		}
 	case LinkCreate:

@@ -65,7 +65,7 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 		return
 	}
 	r := *w
-	if p.emit(&Op{Kind: RouteAdd, Key: k, Owner: owner, Device: device, Route: &r, rank: rankRouteAdd}) {
+	if p.emit(&Op{Kind: RouteAdd, Key: k, Owner: owner, Device: device, Route: &r, Replace: len(have) > 0, rank: rankRouteAdd}) {
 		p.ownRoute(&r)
 	}
 }
@@ -103,7 +103,7 @@ func sameRoute(w, have *rtnl.Route) bool {
 	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
 		return true
 	}
-	return w.Oif == have.Oif && (w.Family != unix.AF_INET || w.Scope == have.Scope)
+	return (w.Oif == have.Oif || w.Oif == 0) && (w.Family != unix.AF_INET || w.Scope == have.Scope)
 }
 
 func (p *Planner) unwantRoute(k model.RouteKey) {

@@ -7,14 +7,17 @@ import (
 )
 
 // takeOver makes everything that others have configured on a link ours, once,
-// at the first claim: what nobody wants of it is then removed. What the kernel
-// and routing daemons make (link-local and loopback addresses, routes of other
-// protocols than boot and static) is theirs.
+// at the first claim (a later process knows that it has been done): what
+// nobody wants of it is then removed. What the kernel and routing daemons make
+// (link-local and loopback addresses, routes of other protocols than boot and
+// static) is theirs.
 func (p *Planner) takeOver(l *rtnl.Link) {
-	if p.takenOver[l.Index] || !p.have.Live(rtnl.KindAddr) || !p.have.Live(rtnl.KindRoute) {
+	if o := p.owned.Links[l.Index]; o != nil && o.Taken || !p.have.Live(rtnl.KindAddr) || !p.have.Live(rtnl.KindRoute) {
 		return
 	}
-	p.takenOver[l.Index] = true
+	o := p.ownLink(l, 0)
+	o.Taken = true
+	p.record(Record{Link: o})
 	for _, a := range p.have.AddrsOn(l.Index) {
 		if a.Scope == unix.RT_SCOPE_LINK || a.Local.IsLoopback() {
 			continue

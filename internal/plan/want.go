@@ -166,6 +166,7 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 			if withdraw(p.want.addrs, k, owner) {
 				index(p.want.addrsOn, a.Index, k, false)
 			}
+			p.dirtyOwnedAddrs(a.Index) // one may have waited for this one
 			p.touchAddr(k)
 		},
 		func(k model.AddrKey, a *rtnl.Addr) {
