@@ -70,10 +70,15 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 	}
 }
 
-// addressComing tells whether an address is being added in this pass.
+// addressComing tells whether an address is being added: in this pass, or by
+// an operation in flight, which is done before those of this pass.
 func (p *Planner) addressComing(ip netip.Addr) bool {
-	for _, op := range p.ops {
-		if op.Kind == AddrAdd && op.Addr.Local == ip {
+	adds := func(op *Op) bool { return op.Kind == AddrAdd && op.Addr.Local == ip }
+	if slices.ContainsFunc(p.ops, adds) {
+		return true
+	}
+	for _, op := range p.ledger.flying {
+		if adds(op) {
 			return true
 		}
 	}
