@@ -466,6 +466,11 @@ func (p *Planner) Settle(now time.Time, r Result) {
 	if op.Kind == SysctlSet && op.Sysctl.Name == promoteSecondaries {
 		p.dirtyOwnedAddrs(op.Sysctl.Index)
 	}
+	if op.Kind == RouteAdd && !op.Route.Gateway.IsValid() {
+		for k := range p.want.routesOn[op.Route.Oif] {
+			p.dirtyRoutes[k] = struct{}{} // gateways may have waited for it
+		}
+	}
 	if op.Kind == SysctlSet && op.Sysctl.Name == disableIPv6 {
 		p.retryAddrs6(op.Sysctl.Index)
 	}

@@ -60,6 +60,10 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 			return
 		}
 	}
+	if w.Gateway.IsValid() && p.connectedComing(w) {
+		p.ledger.waits(k)
+		return // Settle of that route wakes us
+	}
 	if _, ours := p.oursOf(k, have); len(have) > 0 && !p.takeover(device) && !ours {
 		p.taken(k, owner, "route "+k.Dst.String(), "somebody else has a route to the same destination with the same metric and table")
 		return
@@ -68,6 +72,25 @@ func (p *Planner) wantRoute(k model.RouteKey, owner string, w *rtnl.Route) {
 	if p.emit(&Op{Kind: RouteAdd, Key: k, Owner: owner, Device: device, Route: &r, Replace: len(have) > 0, rank: rankRouteAdd}) {
 		p.ownRoute(&r)
 	}
+}
+
+// connectedComing tells whether the gateway is reached through a connected
+// route of ours that is wanted in the same table and neither there nor written
+// in this pass.
+func (p *Planner) connectedComing(w *rtnl.Route) bool {
+	for k := range p.want.routesOn[w.Oif] {
+		_, v := p.want.routes[k].first()
+		if w.Oif == 0 || v.Gateway.IsValid() || v.Table != w.Table || !v.Dst.Contains(w.Gateway) || len(p.have.Routes(k)) > 0 {
+			continue
+		}
+		if !p.ledger.busy(k) && p.ledger.entries[k] != nil {
+			continue // it has failed: the kernel decides about ours
+		}
+		if !slices.ContainsFunc(p.ops, func(o *Op) bool { return o.Key == any(k) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // addressComing tells whether an address is being added: in this pass, or by

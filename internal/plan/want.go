@@ -178,6 +178,9 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 		func(k model.RouteKey, r *rtnl.Route) {
 			if withdraw(p.want.routes, k, owner) {
 				index(p.want.routesOn, r.Oif, k, false)
+				for other := range p.want.routesOn[r.Oif] {
+					p.dirtyRoutes[other] = struct{}{} // one may have waited for this one
+				}
 				index(p.want.routesFrom, r.PrefSrc, k, false)
 			}
 			p.touchRoute(k)
