@@ -181,7 +181,7 @@ func TestAliasFollowsLayer3Device(t *testing.T) {
 
 // mover is a protocol that starts on the main device and moves its layer 3
 // device elsewhere when told.
-type mover struct{ moved bool }
+type mover struct{}
 
 func (h *mover) Handle(in proto.Input) []proto.Output {
 	switch in.Kind {

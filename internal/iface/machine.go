@@ -80,7 +80,6 @@ type Machine struct {
 	retryAt   time.Time // no setup before
 	wakeAt    time.Time // the handler's timer
 	lossAt    time.Time // carrier lost: taken down then
-	hadLink   bool
 
 	notices []Notice
 	dirty   bool // Objects may have changed

@@ -233,7 +233,7 @@ func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 			target.Master = 0
 		}
 	}
-	known, ready := p.planSysctls(w, l, o)
+	known, ready := p.planSysctls(w, l)
 	if !known {
 		return // what is there has to be known before anything is changed
 	}
@@ -298,7 +298,7 @@ func (p *Planner) emitLinkSet(key LinkKey, owner string, depth int, l, target *r
 // planSysctls compares the settings of a link. known tells that all wanted ones
 // have been read, ready that they are in place: the link is not brought up
 // before. What cannot be set does not hold the link back.
-func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (known, ready bool) {
+func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link) (known, ready bool) {
 	known, ready = true, true
 	wanted := map[string]bool{}
 	var list []model.Sysctl
@@ -327,7 +327,7 @@ func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link, o *OwnedLink) (known, r
 			ready = false
 		}
 	}
-	if o = p.owned.Links[l.Index]; o != nil && p.mayRemove() {
+	if o := p.owned.Links[l.Index]; o != nil && p.mayRemove() {
 		p.restoreSysctls(l, o, wanted)
 	}
 	return known, ready
