@@ -124,7 +124,12 @@ func (c *config) main(fs *flag.FlagSet, only bool, names, files, qemu []string) 
 	}
 	signal.Notify(c.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(c.signals)
-	return run(c, img)
+	code, err := run(c, img)
+	if errors.Is(err, errSilent) {
+		c.printf("%v; booting once more", err)
+		code, err = run(c, img)
+	}
+	return code, err
 }
 
 // fill sets what follows from the program, the flags and our own environment.

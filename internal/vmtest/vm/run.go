@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -150,14 +151,18 @@ func supervise(c *config, ctl *os.File) (exitStatus, error) {
 	ready := readyOnce // nil once that was seen
 	done := make(chan result, 1)
 	files := &collector{names: c.collect}
+	var said atomic.Bool // the program has printed something
 	go func() {
 		st, err := consume(ctl, sink{
-			stdout: os.Stdout, stderr: os.Stderr, files: len(c.collect), file: files.part,
+			stdout: spy{os.Stdout, &said}, stderr: spy{os.Stderr, &said}, files: len(c.collect), file: files.part,
 			ready: func(release string) {
 				c.debugf("kernel %s ready after %v", release, time.Since(started).Round(time.Millisecond))
 				markReady()
 			},
 		})
+		if errors.Is(err, errLost) && !said.Load() {
+			err = fmt.Errorf("%w (%w)", err, errSilent)
+		}
 		done <- result{st, errors.Join(err, files.close())}
 	}()
 	what, limit := "did not boot", bootLimit
@@ -193,6 +198,21 @@ func supervise(c *config, ctl *os.File) (exitStatus, error) {
 			sendSignal(ctl, syscall.SIGQUIT) // go test asks for traces this way
 		}
 	}
+}
+
+// errSilent says that the guest went away before the program had printed
+// anything: an emulated kernel sometimes panics while it boots.
+var errSilent = errors.New("before the program said anything")
+
+// spy notes that something was written.
+type spy struct {
+	io.Writer
+	said *atomic.Bool
+}
+
+func (s spy) Write(b []byte) (int, error) {
+	s.said.Store(true)
+	return s.Writer.Write(b)
 }
 
 // sendSignal asks the guest to signal the program. A guest that does not read is
