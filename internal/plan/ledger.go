@@ -27,7 +27,7 @@ const (
 // in place and how often it had to be repaired.
 type ledger struct {
 	flying  map[uint64]*Op
-	byKey   map[any]uint64
+	byKey   map[any]*Op
 	entries map[any]*entry
 	placed  map[any]bool
 	drift   map[any]*drift
@@ -49,7 +49,7 @@ type drift struct {
 }
 
 func newLedger() ledger {
-	return ledger{flying: map[uint64]*Op{}, byKey: map[any]uint64{}, entries: map[any]*entry{},
+	return ledger{flying: map[uint64]*Op{}, byKey: map[any]*Op{}, entries: map[any]*entry{},
 		placed: map[any]bool{}, drift: map[any]*drift{}}
 }
 
@@ -86,14 +86,14 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 			return false
 		}
 	}
-	l.byKey[op.Key] = op.ID
+	l.byKey[op.Key] = op
 	delete(l.placed, op.Key)
 	return true
 }
 
 // linkSeen notes that a link has become what an operation in flight asks.
 func (l *ledger) linkSeen(k LinkKey, have *rtnl.Link) {
-	if op := l.flying[l.byKey[k]]; op != nil && op.Kind == LinkSet && op.Link.Set.Diff(&op.Link.Link, have) == 0 {
+	if op := l.byKey[k]; op != nil && op.Kind == LinkSet && op.Link.Set.Diff(&op.Link.Link, have) == 0 {
 		op.seen = true
 	}
 }
@@ -223,6 +223,9 @@ func (l *ledger) note(k any, f Failure) {
 }
 
 func (l *ledger) unplace(k any) {
+	if op := l.byKey[k]; op != nil {
+		op.outdated = true
+	}
 	delete(l.placed, k)
 	delete(l.entries, k)
 	delete(l.drift, k)

@@ -84,6 +84,9 @@ type Op struct {
 	Value  string
 
 	rank, depth int
+	// outdated: something else is wanted of the key since this went out; if it
+	// fails, that says nothing about what is wanted now.
+	outdated bool
 	// seen: while a LinkSet was in flight the link was observed as it asks.
 	seen bool
 }

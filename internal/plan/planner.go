@@ -489,7 +489,9 @@ func (p *Planner) Settle(now time.Time, r Result) {
 // failed backs a key off; what was recorded as ours before the write and did
 // not come to be is dropped by the next pass over the key.
 func (p *Planner) failed(op *Op, err error) {
-	p.ledger.fail(p.now, op, failureOf(op, err), p.jitter())
+	if !op.outdated {
+		p.ledger.fail(p.now, op, failureOf(op, err), p.jitter())
+	}
 	switch op.Kind {
 	case AddrAdd:
 		if k := op.Key.(model.AddrKey); p.have.Addr(k) == nil || errors.Is(err, unix.EEXIST) {
