@@ -1,6 +1,7 @@
 package story
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,19 @@ func always(w world, d time.Duration, f func() string) string {
 	}
 }
 
+var addrMetric = regexp.MustCompile(` metric \d+`)
+
+// settled leaves out what the kernel announces only later: a change of an IPv6
+// address's metric comes with the end of duplicate address detection.
+func settled(lines []string) []string {
+	for i, l := range lines {
+		if strings.HasPrefix(l, "addr ") && strings.Contains(l, " tentative") {
+			lines[i] = addrMetric.ReplaceAllString(l, "")
+		}
+	}
+	return lines
+}
+
 // busy says what is still under way: an operation, or a notification that the
 // core has not seen. A core at rest has a mirror that is equal to the kernel.
 func busy(w world) string {
@@ -101,7 +115,7 @@ func busy(w world) string {
 		}
 		mirror := mirrorLines(c)
 		mirror = slices.DeleteFunc(mirror, func(l string) bool { return strings.Contains(l, unannounced) })
-		if d := difference(mirror, lines); d != "" {
+		if d := difference(settled(mirror), settled(lines)); d != "" {
 			why = "the mirror differs from the kernel:\n" + d
 		}
 	})
