@@ -281,18 +281,15 @@ func (e *Engine) DumpDone(now time.Time, epoch uint32, k rtnl.Kind, complete, in
 	e.sink.SyncBegin(e.ns, k)
 	e.sweep(k)
 	e.replay(st)
-	first := !st.live
 	st.live = true
 	e.sink.SyncEnd(e.ns, k)
 	if st.again {
 		e.dump(k)
 	}
-	if first || e.allLive() {
-		if e.allLive() {
-			e.attempts = 0
-			e.stats.Resyncs++
-			e.stats.LastResync = now.Sub(e.lostAt)
-		}
+	if e.allLive() {
+		e.attempts = 0
+		e.stats.Resyncs++
+		e.stats.LastResync = now.Sub(e.lostAt)
 	}
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -311,7 +312,7 @@ func (p *Planner) planSysctls(w *LinkWant, l *rtnl.Link) (known, ready bool) {
 	}
 	for _, s := range list {
 		wanted[s.Name] = true
-		if k := (model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}); !p.SysctlsKnown(k) {
+		if k := (model.SysctlKey{NS: p.ns, Index: l.Index, Name: s.Name}); !p.sysctlKnown(k) {
 			p.ask(k)
 			known = false
 		}
@@ -362,12 +363,7 @@ func (p *Planner) planSysctl(l *rtnl.Link, owner string, s model.Sysctl) bool {
 }
 
 func (p *Planner) restoreSysctls(l *rtnl.Link, o *OwnedLink, wanted map[string]bool) {
-	for _, name := range sortedBy(o.Sysctl, func(a, b string) int {
-		if a < b {
-			return -1
-		}
-		return 1
-	}) {
+	for _, name := range sortedBy(o.Sysctl, cmp.Compare[string]) {
 		if wanted[name] {
 			continue
 		}

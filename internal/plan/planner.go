@@ -57,7 +57,6 @@ type Planner struct {
 	lastIdx  uint32
 
 	hold    bool // nothing is removed or put back yet
-	held    bool // something would have been
 	records []Record
 	ops     []*Op
 	nextID  uint64
@@ -88,9 +87,6 @@ func (p *Planner) Release() {
 	}
 }
 
-// Held tells whether removals still wait for Release.
-func (p *Planner) Held() bool { return p.hold }
-
 // AllDirty makes the next pass look at every key.
 func (p *Planner) AllDirty() {
 	for n := range p.want.links {
@@ -99,6 +95,11 @@ func (p *Planner) AllDirty() {
 	for i := range p.owned.Links {
 		p.dirtyIndex[i] = struct{}{}
 	}
+	p.objectsDirty()
+}
+
+// objectsDirty makes the next pass look at every address, route and rule.
+func (p *Planner) objectsDirty() {
 	for k := range p.want.addrs {
 		p.dirtyAddrs[k] = struct{}{}
 	}
@@ -125,7 +126,7 @@ func (p *Planner) touchRoute(k model.RouteKey)  { p.unplace(k); p.dirtyRoutes[k]
 func (p *Planner) touchRule(k RuleKey)          { p.unplace(k); p.dirtyRules[k] = struct{}{} }
 func (p *Planner) RuleSeen(r *rtnl.Rule)        { p.dirtyRules[RuleKey{p.ns, *r}] = struct{}{} }
 func (p *Planner) RouteSeen(key model.RouteKey) { p.dirtyIfKnown(key) }
-func (p *Planner) SysctlsKnown(k model.SysctlKey) bool {
+func (p *Planner) sysctlKnown(k model.SysctlKey) bool {
 	_, ok := p.sysctl[k]
 	return ok
 }
@@ -556,12 +557,7 @@ func (p *Planner) emit(op *Op) bool {
 }
 
 // mayRemove tells whether removals are allowed yet.
-func (p *Planner) mayRemove() bool {
-	if p.hold {
-		p.held = true
-	}
-	return !p.hold
-}
+func (p *Planner) mayRemove() bool { return !p.hold }
 
 func sortedBy[K comparable, V any](m map[K]V, cmp func(a, b K) int) []K {
 	return slices.SortedFunc(maps.Keys(m), cmp)
@@ -582,22 +578,5 @@ func (p *Planner) TableRead(k rtnl.Kind) {
 			p.dirtyLink(n)
 		}
 	}
-	for key := range p.want.addrs {
-		p.dirtyAddrs[key] = struct{}{}
-	}
-	for key := range p.owned.Addrs {
-		p.dirtyAddrs[key] = struct{}{}
-	}
-	for key := range p.want.routes {
-		p.dirtyRoutes[key] = struct{}{}
-	}
-	for key := range p.owned.Routes {
-		p.dirtyRoutes[key] = struct{}{}
-	}
-	for key := range p.want.rules {
-		p.dirtyRules[key] = struct{}{}
-	}
-	for key := range p.owned.Rules {
-		p.dirtyRules[key] = struct{}{}
-	}
+	p.objectsDirty()
 }
