@@ -125,12 +125,19 @@ func (c *config) main(fs *flag.FlagSet, only bool, names, files, qemu []string) 
 	signal.Notify(c.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(c.signals)
 	code, err := run(c, img)
-	if errors.Is(err, errSilent) {
-		c.printf("%v; booting once more", err)
+	for range bootsAgain {
+		if !errors.Is(err, errSilent) {
+			break
+		}
+		c.printf("%v; booting again", err)
 		code, err = run(c, img)
 	}
 	return code, err
 }
+
+// bootsAgain is how often a machine is booted again that died before the
+// program had said anything: an emulated kernel now and then dies booting.
+const bootsAgain = 3
 
 // fill sets what follows from the program, the flags and our own environment.
 func (c *config) fill(fs *flag.FlagSet, names, files, qemu []string) error {

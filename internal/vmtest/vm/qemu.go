@@ -57,7 +57,11 @@ func (m *machine) args() []string {
 		a = append(a, "-accel", "kvm", "-cpu", "host")
 	} else {
 		// Without 5-level page tables: each translation would cost one step more.
-		a = append(a, "-accel", "tcg,thread=multi", "-cpu", "max,la57=off")
+		// One thread for all processors: with one each, a processor can run an
+		// old translation of code that another has just patched, and a kernel
+		// that is patching itself (static keys, at boot) dies of a breakpoint
+		// that is no longer there. It costs a tenth of the speed.
+		a = append(a, "-accel", "tcg,thread=single", "-cpu", "max,la57=off")
 	}
 	a = append(a,
 		"-kernel", m.kernel, "-initrd", m.initrd, "-append", m.kernelArgs(),

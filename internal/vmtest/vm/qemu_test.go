@@ -47,7 +47,7 @@ func TestMachineArgs(t *testing.T) {
 	a := m.args()
 	for _, pair := range [][2]string{
 		{"-nic", "none"}, {"-smp", "3"}, {"-m", "512M"}, {"-kernel", "/k"}, {"-initrd", "/i"},
-		{"-append", m.kernelArgs()}, {"-accel", "tcg,thread=multi"}, {"-serial", "chardev:console"},
+		{"-append", m.kernelArgs()}, {"-accel", "tcg,thread=single"}, {"-serial", "chardev:console"},
 	} {
 		if i := slices.Index(a, pair[0]); i < 0 || i+1 == len(a) || a[i+1] != pair[1] {
 			t.Errorf("no %s %s in %q", pair[0], pair[1], a)
