@@ -22,11 +22,11 @@ func DecodeAddr(body []byte, a *Addr) error {
 	for c.next() {
 		switch c.typ {
 		case unix.IFA_LOCAL:
-			local = c.addr()
+			local = c.addrOf(a.Family)
 		case unix.IFA_ADDRESS:
-			address = c.addr()
+			address = c.addrOf(a.Family)
 		case unix.IFA_BROADCAST:
-			a.Broadcast = c.addr()
+			a.Broadcast = c.addrOf(a.Family)
 		case unix.IFA_LABEL:
 			a.Label = c.str()
 		case unix.IFA_FLAGS:

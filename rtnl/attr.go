@@ -96,6 +96,13 @@ func (c *cursor) be16() uint16 {
 	return be.Uint16(c.val)
 }
 
+func (c *cursor) be32() uint32 {
+	if !c.has(4) {
+		return 0
+	}
+	return be.Uint32(c.val)
+}
+
 func (c *cursor) u32() uint32 {
 	if !c.has(4) {
 		return 0
@@ -151,13 +158,27 @@ func (c *cursor) bounded() bool {
 	return true
 }
 
-// addr is the attribute as an IP address: 4 octets are IPv4, 16 IPv6.
-func (c *cursor) addr() netip.Addr {
+// addrOf is the attribute as an address of family. Other families than those
+// of this package (AF_MCTP, AF_PHONET, which a dump of every family brings)
+// have addresses of other lengths, which read as none.
+func (c *cursor) addrOf(family uint8) netip.Addr {
 	a, ok := addrFrom(c.val)
-	if !ok {
-		c.fail("is an address of %d octets", len(c.val))
+	switch {
+	case ok && ofFamily(a, family):
+	case !knownFamily(family):
+		return netip.Addr{}
+	default:
+		c.fail("with %d octets is not an address of family %d", len(c.val), family)
 	}
 	return a
+}
+
+func knownFamily(family uint8) bool {
+	switch family {
+	case unix.AF_UNSPEC, unix.AF_INET, unix.AF_INET6, unix.AF_BRIDGE, unix.AF_MPLS, familyIPMR, familyIP6MR:
+		return true
+	}
+	return false
 }
 
 func addrFrom(b []byte) (netip.Addr, bool) {
@@ -172,9 +193,12 @@ func addrFrom(b []byte) (netip.Addr, bool) {
 
 // prefix is the attribute as a prefix of family with the given length.
 func (c *cursor) prefix(family uint8, bits uint8) netip.Prefix {
-	a := c.addr()
+	a := c.addrOf(family)
 	p := netip.PrefixFrom(a, int(bits))
-	if c.err == nil && (!p.IsValid() || !ofFamily(a, family)) {
+	if c.err == nil && !p.IsValid() {
+		if !knownFamily(family) {
+			return netip.Prefix{}
+		}
 		c.fail("is not a prefix of family %d with length %d", family, bits)
 	}
 	return p
@@ -280,6 +304,11 @@ func appendU16(b []byte, typ uint16, v uint16) []byte {
 func appendBE16(b []byte, typ uint16, v uint16) []byte {
 	start := len(b)
 	return closeAttr(be.AppendUint16(openAttr(b, typ), v), start)
+}
+
+func appendBE32(b []byte, typ uint16, v uint32) []byte {
+	start := len(b)
+	return closeAttr(be.AppendUint32(openAttr(b, typ), v), start)
 }
 
 func appendU32(b []byte, typ uint16, v uint32) []byte {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -13,7 +14,8 @@ import (
 
 // The canonical form of a multipath: for each hop, sorted, the ifindex (4
 // octets, big endian), weight, flags, the number of octets of the gateway,
-// those octets, and the encapsulation after its length as a uvarint.
+// those octets, and the realm and the encapsulation's length as uvarints, then
+// the encapsulation.
 const hopFixed = 7
 
 var errHops = errors.New("rtnl: malformed multipath")
@@ -40,6 +42,11 @@ func Hops(multipath string) ([]Hop, error) {
 			h.Gateway = gw
 			b = b[n:]
 		}
+		realm, k := binary.Uvarint(b)
+		if k <= 0 || realm > math.MaxUint32 {
+			return nil, errHops
+		}
+		h.Realm, b = uint32(realm), b[k:]
 		size, k := binary.Uvarint(b)
 		if k <= 0 || size > uint64(len(b)-k) {
 			return nil, errHops
@@ -70,6 +77,7 @@ func AppendHops(hops []Hop) string {
 		} else {
 			b = append(b, 0)
 		}
+		b = binary.AppendUvarint(b, uint64(h.Realm))
 		b = binary.AppendUvarint(b, uint64(len(h.Encap)))
 		b = append(b, h.Encap...)
 	}
@@ -83,6 +91,7 @@ func compareHops(a, b Hop) int {
 		cmp.Compare(a.Weight, b.Weight),
 		strings.Compare(a.Encap, b.Encap),
 		cmp.Compare(a.Flags, b.Flags),
+		cmp.Compare(a.Realm, b.Realm),
 	)
 }
 
@@ -104,9 +113,11 @@ func (c *cursor) multipath(family uint8) string {
 		for sub.next() {
 			switch sub.typ {
 			case unix.RTA_GATEWAY:
-				h.Gateway = sub.addr()
+				h.Gateway = sub.addrOf(family)
 			case unix.RTA_VIA:
 				h.Gateway = sub.via()
+			case unix.RTA_FLOW:
+				h.Realm = sub.u32()
 			case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 				e.decode(&sub, family)
 			}
@@ -142,6 +153,7 @@ func (r *Route) appendMultipath(b []byte, request bool) []byte {
 		b = append(b, 0, 0, h.Flags, h.Weight)
 		b = ne.AppendUint32(b, h.Oif)
 		b = appendGateway(b, r.Family, h.Gateway)
+		b = appendU32If(b, unix.RTA_FLOW, h.Realm)
 		b = appendRouteEncap(b, r.Family, h.Encap)
 		if len(b)-start > 0xffff {
 			break

@@ -37,6 +37,10 @@ var typeNames = map[uint16]string{
 	unix.RTM_NEWROUTE: "RTM_NEWROUTE", unix.RTM_DELROUTE: "RTM_DELROUTE", unix.RTM_GETROUTE: "RTM_GETROUTE",
 	unix.RTM_NEWRULE: "RTM_NEWRULE", unix.RTM_DELRULE: "RTM_DELRULE", unix.RTM_GETRULE: "RTM_GETRULE",
 	unix.RTM_NEWNEXTHOP: "RTM_NEWNEXTHOP", unix.RTM_DELNEXTHOP: "RTM_DELNEXTHOP", unix.RTM_GETNEXTHOP: "RTM_GETNEXTHOP",
+	unix.RTM_NEWPREFIX: "RTM_NEWPREFIX", unix.RTM_NEWNEIGHTBL: "RTM_NEWNEIGHTBL", unix.RTM_NEWNDUSEROPT: "RTM_NEWNDUSEROPT",
+	unix.RTM_NEWNETCONF: "RTM_NEWNETCONF", unix.RTM_DELNETCONF: "RTM_DELNETCONF", unix.RTM_NEWMDB: "RTM_NEWMDB", unix.RTM_DELMDB: "RTM_DELMDB",
+	unix.RTM_NEWNSID: "RTM_NEWNSID", unix.RTM_DELNSID: "RTM_DELNSID", unix.RTM_NEWVLAN: "RTM_NEWVLAN", unix.RTM_DELVLAN: "RTM_DELVLAN",
+	unix.RTM_NEWNEXTHOPBUCKET: "RTM_NEWNEXTHOPBUCKET", unix.RTM_DELNEXTHOPBUCKET: "RTM_DELNEXTHOPBUCKET",
 	unix.NLMSG_NOOP: "NLMSG_NOOP", unix.NLMSG_ERROR: "NLMSG_ERROR", unix.NLMSG_DONE: "NLMSG_DONE", unix.NLMSG_OVERRUN: "NLMSG_OVERRUN",
 }
 
@@ -57,9 +61,17 @@ var hopFlagNames = []flagName{
 	{unix.RTNH_F_OFFLOAD, "offload"}, {unix.RTNH_F_TRAP, "trap"}, {unix.RTNH_F_LINKDOWN, "linkdown"}, {unix.RTNH_F_UNRESOLVED, "unresolved"},
 }
 
-var neighFlagNames = []flagName{
-	{unix.NTF_ROUTER, "router"}, {unix.NTF_EXT_LEARNED, "extern_learn"}, {unix.NTF_SELF, "self"}, {unix.NTF_MASTER, "master"}, {1 << 6, "sticky"},
+// routeFlagNames are the flags of a route that are not those of a next hop.
+var routeFlagNames = []flagName{
+	{unix.RTM_F_CLONED, "cache"}, {unix.RTM_F_OFFLOAD, "rt_offload"}, {unix.RTM_F_TRAP, "rt_trap"}, {unix.RTM_F_OFFLOAD_FAILED, "rt_offload_failed"},
 }
+
+var neighFlagNames = []flagName{
+	{unix.NTF_ROUTER, "router"}, {unix.NTF_EXT_LEARNED, "extern_learn"}, {unix.NTF_SELF, "self"}, {unix.NTF_MASTER, "master"},
+	{ntfSticky, "sticky"}, {ntfOffloaded, "offload"}, {unix.NTF_USE, "use"},
+}
+
+var neighExtFlagNames = []flagName{{ntfExtManaged, "managed"}, {ntfExtLocked, "locked"}, {ntfExtValidated, "extern_valid"}}
 
 var neighStateNames = []flagName{
 	{unix.NUD_INCOMPLETE, "incomplete"}, {unix.NUD_REACHABLE, "reachable"}, {unix.NUD_STALE, "stale"}, {unix.NUD_DELAY, "delay"},
@@ -91,7 +103,7 @@ var addrProtocols = numberNames[uint8]{1: "kernel_lo", 2: "kernel_ra", 3: "kerne
 
 var routeProtocols = numberNames[uint8]{
 	unix.RTPROT_UNSPEC: "unspec", unix.RTPROT_REDIRECT: "redirect", unix.RTPROT_KERNEL: "kernel", unix.RTPROT_BOOT: "boot",
-	unix.RTPROT_STATIC: "static", unix.RTPROT_GATED: "gated", unix.RTPROT_RA: "ra", unix.RTPROT_MRT: "mrt",
+	unix.RTPROT_MROUTED: "mrouted", unix.RTPROT_STATIC: "static", unix.RTPROT_GATED: "gated", unix.RTPROT_RA: "ra", unix.RTPROT_MRT: "mrt",
 	unix.RTPROT_ZEBRA: "zebra", unix.RTPROT_BIRD: "bird", unix.RTPROT_DNROUTED: "dnrouted", unix.RTPROT_XORP: "xorp",
 	unix.RTPROT_NTK: "ntk", unix.RTPROT_DHCP: "dhcp", unix.RTPROT_KEEPALIVED: "keepalived", unix.RTPROT_BABEL: "babel",
 	unix.RTPROT_OPENR: "openr", unix.RTPROT_BGP: "bgp", unix.RTPROT_ISIS: "isis", unix.RTPROT_OSPF: "ospf",

@@ -7,7 +7,8 @@ import (
 )
 
 // DecodeNeigh reads the body of RTM_NEWNEIGH or RTM_DELNEIGH (struct ndmsg,
-// linux/neighbour.h) into n, which it resets first. It does not allocate.
+// linux/neighbour.h) into n, which it resets first. It does not allocate. What
+// changes by itself (NDA_CACHEINFO, NDA_PROBES) is left out.
 func DecodeNeigh(body []byte, n *Neigh) error {
 	*n = Neigh{}
 	if len(body) < sizeofNdMsg {
@@ -21,16 +22,21 @@ func DecodeNeigh(body []byte, n *Neigh) error {
 	for c.next() {
 		switch c.typ {
 		case unix.NDA_DST:
-			n.Dst = c.addr()
-			if !ofFamily(n.Dst, n.Family) {
-				c.fail("is not an address of family %d", n.Family)
-			}
+			n.Dst = c.addrOf(n.Family)
 		case unix.NDA_LLADDR:
 			n.LLAddr = c.hw()
 		case unix.NDA_VLAN:
 			n.VLAN = c.u16()
+		case unix.NDA_PORT:
+			n.Port = c.be16()
 		case unix.NDA_VNI:
 			n.VNI = c.u32()
+		case unix.NDA_SRC_VNI:
+			n.SrcVNI = c.u32()
+		case unix.NDA_IFINDEX:
+			n.Via = c.u32()
+		case ndaNHID:
+			n.NHID = c.u32()
 		case unix.NDA_MASTER:
 			n.Master = c.u32()
 		case ndaProtocol:
@@ -59,7 +65,13 @@ func AppendNeigh(b []byte, typ, flags uint16, seq uint32, n *Neigh) []byte {
 	if n.VLAN != 0 {
 		b = appendU16(b, unix.NDA_VLAN, n.VLAN)
 	}
+	if n.Port != 0 {
+		b = appendBE16(b, unix.NDA_PORT, n.Port)
+	}
 	b = appendU32If(b, unix.NDA_VNI, n.VNI)
+	b = appendU32If(b, unix.NDA_SRC_VNI, n.SrcVNI)
+	b = appendU32If(b, unix.NDA_IFINDEX, n.Via)
+	b = appendU32If(b, ndaNHID, n.NHID)
 	b = appendU32If(b, unix.NDA_MASTER, n.Master)
 	b = appendU8If(b, ndaProtocol, n.Protocol)
 	b = appendU32If(b, ndaFlagsExt, n.ExtFlags)

@@ -16,6 +16,7 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 	n.Family, n.Scope, n.Protocol = body[0], body[1], body[2]
 	n.Flags = ne.Uint32(body[4:])
 	var e encap
+	var op uint32
 	c := attributes(body[sizeofNhMsg:])
 	for c.next() {
 		switch c.typ {
@@ -27,12 +28,16 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 			n.GroupType = c.u16()
 		case unix.NHA_BLACKHOLE:
 			n.Blackhole = true
+		case nhaResGroup:
+			n.Resilient.decode(&c)
+		case nhaOpFlags:
+			op = c.u32()
 		case nhaFDB:
 			n.FDB = true
 		case unix.NHA_OIF:
 			n.Oif = c.u32()
 		case unix.NHA_GATEWAY:
-			n.Gateway = c.addr()
+			n.Gateway = c.addrOf(unix.AF_UNSPEC)
 		case unix.NHA_ENCAP_TYPE:
 			e.setType(&c)
 		case unix.NHA_ENCAP:
@@ -43,17 +48,79 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 		return fmt.Errorf("rtnl: decode next hop: %w", c.err)
 	}
 	n.Encap = e.String()
+	if op&opGroupReservedIsZero == 0 {
+		n.Group = groupOfOld(n.Group)
+	}
 	return nil
+}
+
+func (r *Resilient) decode(c *cursor) {
+	sub := attributes(c.val)
+	for sub.next() {
+		switch sub.typ {
+		case nhaResBuckets:
+			r.Buckets = sub.u16()
+		case nhaResIdle:
+			r.IdleTimer = sub.u32()
+		case nhaResUnbalanced:
+			r.UnbalancedTimer = sub.u32()
+		}
+	}
+	c.nested("resilient group", sub.err)
+}
+
+// groupOfOld clears what kernels before 6.10 leave in the reserved octets of a
+// group's entries, which is whatever was in the memory.
+func groupOfOld(group string) string {
+	for at := 0; at+sizeofNexthopGrp <= len(group); at += sizeofNexthopGrp {
+		if group[at+5:at+8] != "\x00\x00\x00" {
+			b := []byte(group)
+			for ; at+sizeofNexthopGrp <= len(b); at += sizeofNexthopGrp {
+				clear(b[at+5 : at+8])
+			}
+			return string(b)
+		}
+	}
+	return group
+}
+
+// GroupMembers takes the Group of a Nexthop apart. What does not fill an entry
+// is ignored.
+func GroupMembers(group string) []GroupMember {
+	var m []GroupMember
+	for b := []byte(group); len(b) >= sizeofNexthopGrp; b = b[sizeofNexthopGrp:] {
+		m = append(m, GroupMember{ID: ne.Uint32(b), Weight: (uint32(b[5])<<8 | uint32(b[4])) + 1})
+	}
+	return m
+}
+
+// AppendGroup makes the Group of a Nexthop, in the order given, which the
+// kernel keeps. A weight outside 1 to 65536 becomes the nearest of them.
+func AppendGroup(members []GroupMember) string {
+	var b []byte
+	for _, m := range members {
+		w := min(max(m.Weight, 1), 1<<16) - 1
+		b = ne.AppendUint32(b, m.ID)
+		b = append(b, uint8(w), uint8(w>>8), 0, 0)
+	}
+	return string(b)
 }
 
 // AppendNexthop appends a whole message of type typ (RTM_NEWNEXTHOP,
 // RTM_DELNEXTHOP) about n. A request (NLM_F_REQUEST) leaves out what only the
-// kernel may say: the scope, and the flags of a hop's state.
+// kernel may say: the scope, and the flags of a hop's state. A request to
+// delete carries nothing but the ID, as the kernel wants it.
 func AppendNexthop(b []byte, typ, flags uint16, seq uint32, n *Nexthop) []byte {
 	start := len(b)
 	b = openMessage(b, typ, flags, seq)
+	request := flags&unix.NLM_F_REQUEST != 0
+	if request && typ == unix.RTM_DELNEXTHOP {
+		b = append(b, n.Family, 0, 0, 0, 0, 0, 0, 0)
+		b = appendU32(b, unix.NHA_ID, n.ID)
+		return closeMessage(b, start)
+	}
 	scope, nhFlags := n.Scope, n.Flags
-	if flags&unix.NLM_F_REQUEST != 0 {
+	if request {
 		scope, nhFlags = 0, nhFlags&^hopStateFlags
 	}
 	b = append(b, n.Family, scope, n.Protocol, 0)
@@ -61,10 +128,14 @@ func AppendNexthop(b []byte, typ, flags uint16, seq uint32, n *Nexthop) []byte {
 	b = appendU32If(b, unix.NHA_ID, n.ID)
 	if n.Group != "" {
 		b = appendRaw(b, unix.NHA_GROUP, n.Group)
+		if !request && groupOfOld(n.Group) != n.Group {
+			b = appendU32(b, nhaOpFlags, opGroupReservedIsZero)
+		}
 	}
 	if n.GroupType != 0 {
 		b = appendU16(b, unix.NHA_GROUP_TYPE, n.GroupType)
 	}
+	b = n.Resilient.append(b)
 	if n.Blackhole {
 		b = appendRaw(b, unix.NHA_BLACKHOLE, "")
 	}
@@ -75,4 +146,19 @@ func AppendNexthop(b []byte, typ, flags uint16, seq uint32, n *Nexthop) []byte {
 	b = appendAddr(b, unix.NHA_GATEWAY, n.Gateway)
 	b = appendEncap(b, unix.NHA_ENCAP_TYPE, unix.NHA_ENCAP, n.Encap)
 	return closeMessage(b, start)
+}
+
+// append appends NHA_RES_GROUP, nothing for the zero Resilient.
+func (r Resilient) append(b []byte) []byte {
+	if r == (Resilient{}) {
+		return b
+	}
+	start := len(b)
+	b = openAttr(b, nhaResGroup|nlaFNested)
+	if r.Buckets != 0 {
+		b = appendU16(b, nhaResBuckets, r.Buckets)
+	}
+	b = appendU32If(b, nhaResIdle, r.IdleTimer)
+	b = appendU32If(b, nhaResUnbalanced, r.UnbalancedTimer)
+	return closeAttr(b, start)
 }

@@ -135,6 +135,7 @@ var anyNeigh = rapid.Custom(func(t *rapid.T) Neigh {
 		State: anyU16.Draw(t, "state"), Flags: anyU8.Draw(t, "flags"), ExtFlags: anyU32.Draw(t, "ext flags"),
 		Type: anyU8.Draw(t, "type"), Protocol: anyU8.Draw(t, "protocol"), LLAddr: drawHW(t),
 		VLAN: anyU16.Draw(t, "vlan"), VNI: anyU32.Draw(t, "vni"), Master: anyU32.Draw(t, "master"),
+		Port: anyU16.Draw(t, "port"), SrcVNI: anyU32.Draw(t, "source vni"), Via: anyU32.Draw(t, "via"), NHID: anyU32.Draw(t, "nhid"),
 	}
 	n.Dst = maybeAddr(t, n.Family)
 	return n
@@ -161,7 +162,7 @@ func drawHops(t *rapid.T, family uint8) []Hop {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Hop {
 		return Hop{
 			Oif: anyU32.Draw(t, "oif"), Weight: anyU8.Draw(t, "weight"), Flags: anyU8.Draw(t, "flags"),
-			Gateway: drawGateway(t), Encap: drawEncap(t, family),
+			Realm: maybe(t, anyU32, "realm"), Gateway: drawGateway(t), Encap: drawEncap(t, family),
 		}
 	}), 0, 5).Draw(t, "hops")
 }
@@ -189,7 +190,8 @@ var anyRoute = rapid.Custom(func(t *rapid.T) Route {
 		Type: anyU8.Draw(t, "type"), Pref: anyU8.Draw(t, "pref"), MTULock: rapid.Bool().Draw(t, "lock"),
 		Flags: anyU32.Draw(t, "flags"), Table: anyU32.Draw(t, "table"), Priority: anyU32.Draw(t, "priority"),
 		Oif: anyU32.Draw(t, "oif"), NHID: anyU32.Draw(t, "nhid"), MTU: anyU32.Draw(t, "mtu"), Expires: anyU32.Draw(t, "expires"),
-		Gateway: drawGateway(t), Metrics: drawMetrics(t),
+		Gateway: drawGateway(t), Metrics: drawMetrics(t), Iif: maybe(t, anyU32, "iif"), Realm: maybe(t, anyU32, "realm"),
+		TTLProp: rapid.Uint8Max(2).Draw(t, "ttl propagation"),
 	}
 	r.Encap = drawEncap(t, r.Family)
 	r.Multipath = AppendHops(drawHops(t, r.Family))
@@ -217,6 +219,14 @@ var anyRule = rapid.Custom(func(t *rapid.T) Rule {
 	if r.HasUID {
 		r.UIDStart, r.UIDEnd = anyU32.Draw(t, "uid"), anyU32.Draw(t, "uid end")
 	}
+	if r.HasDSCP = rapid.Bool().Draw(t, "dscp?"); r.HasDSCP {
+		r.DSCP, r.DSCPMask = anyU8.Draw(t, "dscp"), rapid.Uint8Max(dscpAll-1).Draw(t, "dscp mask")
+	}
+	if r.HasFlowLabel = rapid.Bool().Draw(t, "flow label?"); r.HasFlowLabel {
+		r.FlowLabel, r.FlowLabelMask = anyU32.Draw(t, "flow label"), rapid.Uint32Max(flowLabelAll-1).Draw(t, "flow label mask")
+	}
+	r.SportMask, r.DportMask = rapid.Uint16Max(portAll-1).Draw(t, "sport mask"), rapid.Uint16Max(portAll-1).Draw(t, "dport mask")
+	r.Realm = anyU32.Draw(t, "realm")
 	r.Src, r.Dst = maybePrefix(t, r.Family), maybePrefix(t, r.Family)
 	return r
 })
@@ -227,6 +237,7 @@ var anyNexthop = rapid.Custom(func(t *rapid.T) Nexthop {
 		Flags: anyU32.Draw(t, "flags"), Oif: anyU32.Draw(t, "oif"), Gateway: drawGateway(t),
 		Blackhole: rapid.Bool().Draw(t, "blackhole"), FDB: rapid.Bool().Draw(t, "fdb"),
 		GroupType: anyU16.Draw(t, "group type"), Group: maybe(t, anyRaw, "group"), Encap: drawEncap(t, unix.AF_INET),
+		Resilient: Resilient{Buckets: anyU16.Draw(t, "buckets"), IdleTimer: anyU32.Draw(t, "idle"), UnbalancedTimer: anyU32.Draw(t, "unbalanced")},
 	}
 })
 

@@ -45,13 +45,13 @@ func DecodeRoute(body []byte, r *Route) error {
 		case unix.RTA_OIF:
 			r.Oif = c.u32()
 		case unix.RTA_GATEWAY:
-			r.Gateway = c.addr()
+			r.Gateway = c.addrOf(r.Family)
 		case unix.RTA_VIA:
 			r.Gateway = c.via()
 		case unix.RTA_PRIORITY:
 			r.Priority = c.u32()
 		case unix.RTA_PREFSRC:
-			r.PrefSrc = c.addr()
+			r.PrefSrc = c.addrOf(r.Family)
 		case unix.RTA_TABLE:
 			r.Table = c.u32()
 		case unix.RTA_METRICS:
@@ -60,14 +60,14 @@ func DecodeRoute(body []byte, r *Route) error {
 			r.Multipath = c.multipath(r.Family)
 		case unix.RTA_PREF:
 			r.Pref = c.u8()
-		case unix.RTA_EXPIRES:
-			r.Expires = c.u32()
-		case unix.RTA_CACHEINFO:
+		case unix.RTA_EXPIRES, unix.RTA_CACHEINFO:
 			r.decodeExpires(&c)
 		case rtaNHID:
 			r.NHID = c.u32()
 		case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 			e.decode(&c, r.Family)
+		case unix.RTA_IIF, unix.RTA_FLOW, unix.RTA_TTL_PROPAGATE:
+			r.decodeMore(&c)
 		}
 	}
 	if !r.Dst.IsValid() && c.err == nil {
@@ -83,9 +83,34 @@ func DecodeRoute(body []byte, r *Route) error {
 	return nil
 }
 
-// decodeExpires reads what struct rta_cacheinfo says of the time left, in
-// ticks of 1/100 s; a part of a second counts as one, so that 0 means "never".
+// decodeMore reads the attributes that few routes have.
+func (r *Route) decodeMore(c *cursor) {
+	switch c.typ {
+	case unix.RTA_IIF:
+		r.Iif = c.u32()
+	case unix.RTA_FLOW:
+		r.Realm = c.u32()
+	case unix.RTA_TTL_PROPAGATE:
+		if c.u8() == 0 {
+			r.TTLProp = 1
+		} else {
+			r.TTLProp = 2
+		}
+	}
+}
+
+// decodeExpires reads the seconds left of a request, or what struct
+// rta_cacheinfo of a dump says in ticks of 1/100 s; a part of a second counts
+// as one, so that 0 means "never". Multicast routes have another RTA_EXPIRES,
+// the age of the entry, which is no configuration.
 func (r *Route) decodeExpires(c *cursor) {
+	if r.Family == familyIPMR || r.Family == familyIP6MR {
+		return
+	}
+	if c.typ == unix.RTA_EXPIRES {
+		r.Expires = c.u32()
+		return
+	}
 	if !c.has(offCacheExpires + 4) {
 		return
 	}
@@ -131,11 +156,16 @@ func AppendRoute(b []byte, typ, flags uint16, seq uint32, r *Route) []byte {
 	b = appendU32If(b, unix.RTA_PRIORITY, r.Priority)
 	b = appendAddr(b, unix.RTA_PREFSRC, r.PrefSrc)
 	b = r.appendMetrics(b)
+	b = appendU32If(b, unix.RTA_IIF, r.Iif)
 	b = appendU32If(b, unix.RTA_OIF, r.Oif)
 	b = appendGateway(b, r.Family, r.Gateway)
 	b = appendU32If(b, rtaNHID, r.NHID)
 	b = appendRouteEncap(b, r.Family, r.Encap)
 	b = r.appendMultipath(b, request)
+	b = appendU32If(b, unix.RTA_FLOW, r.Realm)
+	if r.TTLProp != 0 {
+		b = appendU8(b, unix.RTA_TTL_PROPAGATE, r.TTLProp-1)
+	}
 	b = appendU8If(b, unix.RTA_PREF, r.Pref)
 	b = appendU32If(b, unix.RTA_EXPIRES, r.Expires)
 	return closeMessage(b, start)
@@ -156,14 +186,6 @@ func (r *Route) appendDst(b []byte) []byte {
 
 func isIP(family uint8) bool { return family == unix.AF_INET || family == unix.AF_INET6 }
 
-// label is the attribute as the first entry of an MPLS label stack.
-func (c *cursor) label() uint32 {
-	if !c.has(4) {
-		return 0
-	}
-	return be.Uint32(c.val) >> mplsLabelShift
-}
-
 // appendGateway appends RTA_GATEWAY, or RTA_VIA when the gateway is of another
 // family than the route (RFC 5549: IPv4 through IPv6; MPLS).
 func appendGateway(b []byte, family uint8, gw netip.Addr) []byte {
@@ -174,73 +196,4 @@ func appendGateway(b []byte, family uint8, gw netip.Addr) []byte {
 		return appendVia(b, gw)
 	}
 	return appendAddr(b, unix.RTA_GATEWAY, gw)
-}
-
-// encap collects the two attributes of an encapsulation without allocating
-// while there is none.
-type encap struct {
-	typ    uint16
-	has    bool // the type was there: data without one means nothing
-	labels bool // data is the label stack of an MPLS route
-	data   []byte
-}
-
-func (e *encap) setType(c *cursor) {
-	e.typ = c.u16()
-	e.has = true
-}
-
-func (e *encap) setData(c *cursor) {
-	if c.bounded() {
-		e.data = c.val
-	}
-}
-
-// decode reads an attribute of a route or of a next hop. MPLS routes swap
-// labels (RTA_NEWDST), the others encapsulate.
-func (e *encap) decode(c *cursor, family uint8) {
-	mpls := family == unix.AF_MPLS
-	switch {
-	case c.typ == unix.RTA_NEWDST && mpls:
-		e.setData(c)
-		e.labels = true
-	case c.typ == unix.RTA_ENCAP && !mpls:
-		e.setData(c)
-	case c.typ == unix.RTA_ENCAP_TYPE && !mpls:
-		e.setType(c)
-	}
-}
-
-// String is the form that Route, Hop and Nexthop keep: the type in two octets
-// and the attributes; for an MPLS route the label stack alone.
-func (e *encap) String() string {
-	switch {
-	case e.labels:
-		return string(e.data)
-	case e.has:
-		return string(append(ne.AppendUint16(nil, e.typ), e.data...))
-	}
-	return ""
-}
-
-func appendRouteEncap(b []byte, family uint8, s string) []byte {
-	if family != unix.AF_MPLS {
-		return appendEncap(b, unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, s)
-	}
-	if s == "" {
-		return b
-	}
-	return appendRaw(b, unix.RTA_NEWDST, s)
-}
-
-// appendEncap appends a type and its attributes.
-func appendEncap(b []byte, typeAttr, dataAttr uint16, s string) []byte {
-	if len(s) < 2 {
-		return b
-	}
-	b = appendRaw(b, typeAttr, s[:2])
-	if len(s) > 2 {
-		b = appendRaw(b, dataAttr|nlaFNested, s[2:])
-	}
-	return b
 }

@@ -46,7 +46,20 @@ func DecodeRule(body []byte, r *Rule) error {
 	if c.err != nil {
 		return fmt.Errorf("rtnl: decode rule: %w", c.err)
 	}
+	// The kernel shows the masks of whole values too: the same rule has one form.
+	r.DSCPMask = unlessAll(r.DSCPMask, dscpAll, r.HasDSCP)
+	r.FlowLabelMask = unlessAll(r.FlowLabelMask, flowLabelAll, r.HasFlowLabel)
+	r.SportMask = unlessAll(r.SportMask, portAll, true)
+	r.DportMask = unlessAll(r.DportMask, portAll, true)
 	return nil
+}
+
+// unlessAll is a mask of a selector that is there; 0 stands for all of its bits.
+func unlessAll[T uint8 | uint16 | uint32](mask, all T, there bool) T {
+	if mask == all || !there {
+		return 0
+	}
+	return mask
 }
 
 // decodeMore reads the selectors that few rules have.
@@ -76,6 +89,28 @@ func (r *Rule) decodeMore(c *cursor) {
 		if c.has(4) {
 			r.DportStart, r.DportEnd = ne.Uint16(c.val), ne.Uint16(c.val[2:])
 		}
+	default:
+		r.decodeNew(c)
+	}
+}
+
+// decodeNew reads what kernels since 6.11 have, and realms.
+func (r *Rule) decodeNew(c *cursor) {
+	switch c.typ {
+	case unix.FRA_FLOW:
+		r.Realm = c.u32()
+	case fraDSCP:
+		r.DSCP, r.HasDSCP = c.u8(), true
+	case fraDSCPMask:
+		r.DSCPMask = c.u8()
+	case fraFlowLabel:
+		r.FlowLabel, r.HasFlowLabel = c.be32(), true
+	case fraFlowLabelMask:
+		r.FlowLabelMask = c.be32()
+	case fraSportMask:
+		r.SportMask = c.u16()
+	case fraDportMask:
+		r.DportMask = c.u16()
 	}
 }
 
@@ -123,7 +158,30 @@ func AppendRule(b []byte, typ, flags uint16, seq uint32, r *Rule) []byte {
 	}
 	b = appendPorts(b, unix.FRA_SPORT_RANGE, r.SportStart, r.SportEnd)
 	b = appendPorts(b, unix.FRA_DPORT_RANGE, r.DportStart, r.DportEnd)
+	b = r.appendNew(b)
 	return closeMessage(b, start)
+}
+
+// appendNew appends what kernels since 6.11 have, and realms.
+func (r *Rule) appendNew(b []byte) []byte {
+	b = appendU32If(b, unix.FRA_FLOW, r.Realm)
+	if r.HasDSCP {
+		b = appendU8(b, fraDSCP, r.DSCP)
+		b = appendU8If(b, fraDSCPMask, r.DSCPMask)
+	}
+	if r.HasFlowLabel {
+		b = appendBE32(b, fraFlowLabel, r.FlowLabel)
+		if r.FlowLabelMask != 0 {
+			b = appendBE32(b, fraFlowLabelMask, r.FlowLabelMask)
+		}
+	}
+	if r.SportMask != 0 {
+		b = appendU16(b, fraSportMask, r.SportMask)
+	}
+	if r.DportMask != 0 {
+		b = appendU16(b, fraDportMask, r.DportMask)
+	}
+	return b
 }
 
 func appendPorts(b []byte, typ uint16, first, last uint16) []byte {

@@ -288,14 +288,18 @@ type Neigh struct {
 	Index    uint32
 	Family   uint8
 	State    uint16 // NUD_*
-	Flags    uint8  // NTF_*
-	ExtFlags uint32 // NDA_FLAGS_EXT
-	Type     uint8
-	Protocol uint8
+	Flags    uint8  // NTF_*; NTF_PROXY marks an address that is answered for
+	ExtFlags uint32 // NTF_EXT_* (NDA_FLAGS_EXT)
+	Type     uint8  // RTN_*
+	Protocol uint8  // RTPROT_* (NDA_PROTOCOL): who made it
 	Dst      netip.Addr
 	LLAddr   HWAddr
 	VLAN     uint16
+	Port     uint16 // UDP port of a VXLAN destination; 0 the device's
 	VNI      uint32
+	SrcVNI   uint32 // VXLAN with external control: the VNI of the entry itself
+	Via      uint32 // NDA_IFINDEX: ifindex that a VXLAN destination is reached through
+	NHID     uint32 // next-hop object that a VXLAN entry goes to, instead of Dst
 	Master   uint32
 }
 
@@ -312,7 +316,9 @@ type Route struct {
 	Table     uint32
 	Priority  uint32 // metric
 	Oif       uint32
+	Iif       uint32       // RTA_IIF: ifindex that a multicast route takes packets from
 	NHID      uint32       // next-hop object
+	Realm     uint32       // RTA_FLOW, IPv4: destination realm, and source realm << 16
 	MTU       uint32       // RTAX_MTU
 	Expires   uint32       // seconds left, 0 never
 	Dst       netip.Prefix // 0.0.0.0/0 or ::/0 for a default route
@@ -320,6 +326,7 @@ type Route struct {
 	Gateway   netip.Addr   // RTA_GATEWAY or RTA_VIA (may be of another family)
 	PrefSrc   netip.Addr
 	Label     uint32 // AF_MPLS: the incoming label (Dst is invalid then)
+	TTLProp   uint8  // AF_MPLS, RTA_TTL_PROPAGATE: 0 as the system has it, 1 off, 2 on
 	Metrics   string // RTA_METRICS attributes other than MTU, as sent, sorted
 	Multipath string // RTA_MULTIPATH in canonical form: see Hops and AppendHops
 	Encap     string // RTA_ENCAP_TYPE (2 octets, native order) and RTA_ENCAP; NewDst label stack for MPLS
@@ -328,16 +335,20 @@ type Route struct {
 // Hop is one next hop of a multipath route.
 type Hop struct {
 	Oif     uint32
-	Weight  uint8 // rtnh_hops: the weight less 1
-	Flags   uint8 // RTNH_F_*
+	Weight  uint8  // rtnh_hops: the weight less 1
+	Flags   uint8  // RTNH_F_*
+	Realm   uint32 // RTA_FLOW, IPv4, as in Route
 	Gateway netip.Addr
-	Encap   string
+	Encap   string // as in Route
 }
 
 // Rule is a policy routing rule (RTM_NEWRULE, linux/fib_rules.h).
 type Rule struct {
 	Family     uint8
 	TOS        uint8
+	DSCP       uint8 // 0 to 63, when HasDSCP; TOS is 0 then
+	HasDSCP    bool
+	DSCPMask   uint8 // 0: all six bits
 	Action     uint8 // FR_ACT_*
 	Protocol   uint8 // FRA_PROTOCOL: who installed it
 	IPProto    uint8
@@ -357,11 +368,19 @@ type Rule struct {
 	SportEnd   uint16
 	DportStart uint16
 	DportEnd   uint16
-	TunID      uint64
-	IifName    string
-	OifName    string
-	Src        netip.Prefix // invalid when any
-	Dst        netip.Prefix
+	SportMask  uint16 // of a single port; 0: all bits
+	DportMask  uint16
+	Realm      uint32 // FRA_FLOW, IPv4, as in Route
+	FlowLabel  uint32 // IPv6, 20 bits
+	// FlowLabelMask is 0 when the flow label is compared as a whole, or not at
+	// all.
+	FlowLabelMask uint32
+	HasFlowLabel  bool
+	TunID         uint64
+	IifName       string
+	OifName       string
+	Src           netip.Prefix // invalid when any
+	Dst           netip.Prefix
 }
 
 // Nexthop is a next-hop object (RTM_NEWNEXTHOP, linux/nexthop.h).
@@ -375,7 +394,22 @@ type Nexthop struct {
 	Gateway   netip.Addr
 	Blackhole bool
 	FDB       bool
-	GroupType uint16
-	Group     string // struct nexthop_grp, concatenated
-	Encap     string
+	GroupType uint16 // NEXTHOP_GRP_TYPE_*: 0 hash threshold, 1 resilient
+	Group     string // struct nexthop_grp, concatenated: see GroupMembers and AppendGroup
+	Resilient Resilient
+	Encap     string // as in Route
+}
+
+// Resilient holds the attributes of a resilient group (NHA_RES_GROUP). In a
+// request zeros get the kernel's defaults. Times are in 1/100 s (USER_HZ).
+type Resilient struct {
+	Buckets         uint16
+	IdleTimer       uint32 // a bucket is moved when it was idle for so long
+	UnbalancedTimer uint32 // the group is balanced by force after so long; 0 never
+}
+
+// GroupMember is one entry of a next-hop group (struct nexthop_grp).
+type GroupMember struct {
+	ID     uint32
+	Weight uint32 // 1 to 65536; above 256 with Linux 6.12 and later
 }

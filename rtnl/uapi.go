@@ -10,9 +10,37 @@ const (
 	rtaNHID = 30 // RTA_NH_ID, linux/rtnetlink.h
 
 	ndaProtocol = 12 // NDA_PROTOCOL, linux/neighbour.h
+	ndaNHID     = 13 // NDA_NH_ID
 	ndaFlagsExt = 15 // NDA_FLAGS_EXT
 
-	nhaFDB = 11 // NHA_FDB, linux/nexthop.h
+	ntfOffloaded    = 1 << 5 // NTF_OFFLOADED
+	ntfSticky       = 1 << 6 // NTF_STICKY
+	ntfExtManaged   = 1 << 0 // NTF_EXT_MANAGED
+	ntfExtLocked    = 1 << 1 // NTF_EXT_LOCKED
+	ntfExtValidated = 1 << 2 // NTF_EXT_EXT_VALIDATED
+
+	fraDSCP          = 25 // FRA_DSCP, linux/fib_rules.h, 6.11 and later
+	fraFlowLabel     = 26 // FRA_FLOWLABEL, 6.14
+	fraFlowLabelMask = 27 // FRA_FLOWLABEL_MASK
+	fraSportMask     = 28 // FRA_SPORT_MASK, 6.15
+	fraDportMask     = 29 // FRA_DPORT_MASK
+	fraDSCPMask      = 30 // FRA_DSCP_MASK
+	dscpAll          = 0x3f
+	flowLabelAll     = 0xfffff
+	portAll          = 0xffff
+
+	nhaFDB      = 11 // NHA_FDB, linux/nexthop.h
+	nhaResGroup = 12 // NHA_RES_GROUP
+	nhaOpFlags  = 14 // NHA_OP_FLAGS
+
+	nhaResBuckets    = 1 // NHA_RES_GROUP_BUCKETS
+	nhaResIdle       = 2 // NHA_RES_GROUP_IDLE_TIMER
+	nhaResUnbalanced = 3 // NHA_RES_GROUP_UNBALANCED_TIMER
+
+	// opGroupReservedIsZero is NHA_OP_FLAG_RESP_GRP_RESVD_0: the kernel means
+	// every octet of struct nexthop_grp (6.10 and later).
+	opGroupReservedIsZero = 1 << 31
+	sizeofNexthopGrp      = 8
 
 	vethInfoPeer = 1 // VETH_INFO_PEER, linux/veth.h
 
