@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,24 +52,33 @@ func peerCredentials(conn *net.UnixConn) (credentials, error) {
 	}
 	c.user, c.group = u.Username, g.Name
 	if c.uid != 0 {
-		c.groups = supplementaryGroups(c.pid)
+		if c.groups, err = peerGroups(raw); err != nil {
+			return c, fmt.Errorf("SO_PEERGROUPS: %w", err)
+		}
 	}
 	return c, nil
 }
 
-func supplementaryGroups(pid int32) (groups []uint32) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(int(pid)) + "/status")
-	if err != nil {
-		return nil
-	}
-	_, after, _ := strings.Cut(string(b), "\nGroups:")
-	line, _, _ := strings.Cut(after, "\n")
-	for _, f := range strings.Fields(line) {
-		if g, err := strconv.ParseUint(f, 10, 32); err == nil {
-			groups = append(groups, uint32(g))
+// peerGroups asks the kernel for the supplementary groups that who connected
+// had at that moment.
+func peerGroups(raw syscall.RawConn) (groups []uint32, err error) {
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		size := uint32(0) // bytes; ERANGE tells how many are needed
+		for range 3 {
+			groups = make([]uint32, size/4)
+			_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+				uintptr(unsafe.Pointer(unsafe.SliceData(groups))), uintptr(unsafe.Pointer(&size)), 0)
+			if errno != unix.ERANGE {
+				break
+			}
 		}
+		groups = groups[:min(int(size/4), len(groups))]
+	})
+	if err == nil && errno != 0 {
+		err = errno
 	}
-	return groups
+	return groups, err
 }
 
 // aclKind is what an access list entry allows.
@@ -141,11 +151,15 @@ func matchACL(pattern, name string) bool {
 	return pattern == name
 }
 
-// loadAccessList reads the *.json files of dir. A file that others could have
-// written, or that cannot be read, is left out with a log line.
+// loadAccessList reads the *.json files of dir; nil when there are none. A file
+// that others could have written, or that cannot be read, is left out with a
+// log line.
 func loadAccessList(dir string, log *slog.Logger) *accessList {
-	l := &accessList{}
 	names, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+	if len(names) == 0 {
+		return nil
+	}
+	l := &accessList{}
 	for _, name := range names {
 		entries, err := loadAccessFile(name)
 		if err != nil {

@@ -39,7 +39,7 @@ type Broker struct {
 	byPath   map[string]*object
 	sorted   []*object // with a path and a type, by path
 	types    map[uint32]*objType
-	patterns []*pattern
+	patterns []*pattern // by text
 	eventSeq uint16
 	acl      *accessList
 	aclSeq   uint32
@@ -75,7 +75,9 @@ func NewBroker(opt BrokerOptions) *Broker {
 		byPath: map[string]*object{}, types: map[uint32]*objType{},
 		open: map[net.Listener]struct{}{},
 	}
-	b.acl = loadAccessList(opt.ACLDir, b.log)
+	if b.acl = loadAccessList(opt.ACLDir, b.log); b.acl == nil {
+		b.acl = &accessList{}
+	}
 	b.local = &brokerClient{b: b, id: freeID(b.clients), cred: credentials{user: "root", group: "root"}}
 	b.clients[b.local.id] = b.local
 	return b
@@ -171,12 +173,18 @@ func (b *Broker) Close() error {
 }
 
 // ReloadACL reads the access lists again and sends the event
-// ubus.acl.sequence. It is what SIGHUP does to ubusd.
+// ubus.acl.sequence. It is what SIGHUP does to ubusd, whose lists also stay in
+// force when the directory holds none any more: a list without rules, or a new
+// start of the broker, ends them.
 func (b *Broker) ReloadACL() {
 	acl := loadAccessList(b.opt.ACLDir, b.log)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.acl = acl
+	if acl != nil {
+		b.acl = acl
+	} else if len(b.acl.entries) > 0 {
+		b.log.Warn("ubus broker: no access list found, the previous ones stay in force", "dir", b.opt.ACLDir)
+	}
 	b.aclSeq++
 	b.event(nil, "ubus.acl.sequence", AppendInt32(nil, "sequence", int32(b.aclSeq)))
 }

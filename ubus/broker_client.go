@@ -72,9 +72,17 @@ func (c *brokerClient) status(h Header, s Status) {
 	})
 }
 
+// pong sends a PING back, version and id of the top blob included.
+func (c *brokerClient) pong(h Header, payload []byte) {
+	c.send(MsgData, h.Seq, h.Peer, nil, func(b []byte) []byte {
+		b[len(b)-HeaderLen], b[len(b)-4] = h.Version, h.top
+		return append(b, payload...)
+	})
+}
+
 // readLoop handles the client's messages until it goes.
 func (c *brokerClient) readLoop() {
-	r := newMsgReader(c.conn)
+	r := newMsgReader(c.conn, MaxMessage)
 	for {
 		h, payload, fd, err := r.next()
 		if err != nil {
@@ -104,7 +112,7 @@ func (c *brokerClient) handle(h Header, payload []byte, fd *os.File) {
 	}
 	switch h.Type {
 	case MsgPing:
-		c.send(MsgData, h.Seq, h.Peer, nil, func(b []byte) []byte { return append(b, payload...) })
+		c.pong(h, payload)
 		c.status(h, StatusOK)
 		return
 	case MsgLookup:

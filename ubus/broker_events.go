@@ -51,7 +51,11 @@ func (b *Broker) register(c *brokerClient, args Table) Status {
 		return StatusNoMemory
 	}
 	c.patterns++
-	b.patterns = append(b.patterns, &pattern{object: o, text: name, prefix: prefix})
+	i := 0 // events go out in the order of the patterns, older ones first
+	for i < len(b.patterns) && b.patterns[i].text <= name {
+		i++
+	}
+	b.patterns = slices.Insert(b.patterns, i, &pattern{object: o, text: name, prefix: prefix})
 	return StatusOK
 }
 
@@ -87,9 +91,6 @@ func findElement(b []byte, name string, t Type) ([]byte, bool) {
 // event delivers an event once to every object that listens for it, but not to
 // its sender.
 func (b *Broker) event(from *brokerClient, name string, data []byte) {
-	if len(name)+len(data)+64 > MaxMessage {
-		return
-	}
 	var sent map[*object]bool
 	for _, p := range b.patterns {
 		if !p.matches(name) || p.object.owner == from || sent[p.object] {
@@ -218,9 +219,6 @@ func (b *Broker) notify(c *brokerClient, h Header, a *attrs) {
 // tell invokes the method of a notification on every subscriber.
 func (b *Broker) tell(o *object, subs []*object, seq uint16, method, data []byte, hasData, noReply bool) {
 	c := o.owner
-	if len(method)+len(data)+len(c.cred.user)+len(c.cred.group)+72 > MaxMessage {
-		return
-	}
 	for _, sub := range subs {
 		sub.owner.send(MsgInvoke, seq, c.id, nil, func(buf []byte) []byte {
 			if noReply {

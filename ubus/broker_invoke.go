@@ -38,11 +38,6 @@ func (b *Broker) invoke(c *brokerClient, h Header, a *attrs, fd *os.File) (run f
 	if o.owner == b.local {
 		return b.invokeLocal(c, h, a, o, fd)
 	}
-	if len(a.method)+len(a.data)+len(c.cred.user)+len(c.cred.group)+64 > MaxMessage {
-		closeFile(fd)
-		c.status(h, StatusInvalidArgument)
-		return nil
-	}
 	o.owner.send(MsgInvoke, h.Seq, c.id, fd, func(buf []byte) []byte {
 		buf = AppendAttrUint32(buf, AttrObjID, o.id)
 		return appendCall(buf, a.method, &c.cred, a.data, a.ok(AttrData))
@@ -83,8 +78,9 @@ func (b *Broker) invokeLocal(c *brokerClient, h Header, a *attrs, o *object, fd 
 	}
 	r := &Request{
 		Object: o.path, Method: string(a.method), User: c.cred.user, Group: c.cred.group, Caller: c.id,
-		data: slices.Clone(a.data), fd: fd, to: to,
+		data: slices.Clone(a.data), to: to,
 	}
+	r.fd.Store(fd)
 	handler := o.handler
 	return func() { handler(r) }
 }
@@ -96,16 +92,17 @@ type localCall struct {
 	object uint32
 }
 
-func (l *localCall) sendData(fill func([]byte) []byte) {
+func (l *localCall) sendData(fill func([]byte) []byte) bool {
 	data := fill(nil)
 	if len(data)+32 > MaxMessage {
 		l.caller.b.log.Warn("ubus broker: reply too large, dropped", "object", l.object, "bytes", len(data))
-		return
+		return false
 	}
 	l.caller.send(MsgData, l.seq, l.object, nil, func(b []byte) []byte {
 		b = AppendAttrUint32(b, AttrObjID, l.object)
 		return AppendAttr(b, AttrData, data)
 	})
+	return true
 }
 
 func (l *localCall) sendStatus(s Status, fd *os.File) {

@@ -65,10 +65,14 @@ func (b *Broker) Notify(path, name string, data Table) error {
 	if len(o.subs) == 0 {
 		return nil
 	}
+	payload := data.Encode()
+	if size := len(name) + len(payload) + messageHead; size > MaxMessage {
+		return fmt.Errorf("ubus broker: notify %q %q: message of %d bytes: %w", path, name, size, StatusInvalidArgument)
+	}
 	subs := slices.Clone(o.subs)
 	slices.Reverse(subs)
 	o.activity++
-	b.tell(o, subs, o.activity, []byte(name), data.Encode(), true, true)
+	b.tell(o, subs, o.activity, []byte(name), payload, true, true)
 	return nil
 }
 
@@ -76,9 +80,15 @@ func (b *Broker) Notify(path, name string, data Table) error {
 func (b *Broker) Event(name string, data Table) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.patterns) > 0 {
-		b.event(b.local, name, data.Encode())
+	if len(b.patterns) == 0 {
+		return
 	}
+	payload := data.Encode()
+	if size := len(name) + len(payload) + messageHead; size > MaxMessage {
+		b.log.Warn("ubus broker: event too large, dropped", "event", name, "bytes", size)
+		return
+	}
+	b.event(b.local, name, payload)
 }
 
 // HasSubscribers says whether someone subscribed to an object of this process.

@@ -19,6 +19,7 @@ const (
 	clientQueue  = 4 << 20 // bytes to write
 	inboxItems   = 1 << 16 // messages for handlers
 	inboxBytes   = 16 << 20
+	inboxFD      = 64 << 10 // what a descriptor that waits for its handler counts for
 	helloTimeout = 5 * time.Second
 )
 
@@ -78,7 +79,7 @@ func newClient(ctx context.Context, conn *net.UnixConn) (*Client, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	conn.SetReadDeadline(time.Now().Add(helloTimeout))
-	r := newMsgReader(conn)
+	r := newMsgReader(conn, maxForwarded)
 	h, _, fd, err := r.next()
 	closeFile(fd)
 	stopped := stop()

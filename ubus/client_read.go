@@ -94,7 +94,11 @@ func (c *Client) gotInvoke(h Header, a *attrs, fd *os.File) bool {
 	}
 	r := &Request{
 		Object: o.path, Method: method, User: string(a.user), Group: string(a.group), Caller: h.Peer,
-		data: data, fd: fd, to: to,
+		data: data, to: to,
+	}
+	r.fd.Store(fd)
+	if fd != nil {
+		size += inboxFD
 	}
 	return c.inbox.add(size, func() { o.handler(r) })
 }
@@ -108,11 +112,8 @@ type remoteCall struct {
 	quiet  bool
 }
 
-func (r *remoteCall) sendData(fill func([]byte) []byte) {
-	if r.quiet {
-		return
-	}
-	r.answer(MsgData, nil, func(b []byte) []byte {
+func (r *remoteCall) sendData(fill func([]byte) []byte) bool {
+	return r.quiet || r.answer(MsgData, nil, func(b []byte) []byte {
 		b = AppendAttrUint32(b, AttrObjID, r.object)
 		b, mark := OpenAttr(b, AttrData)
 		return CloseAttr(fill(b), mark)
@@ -130,20 +131,22 @@ func (r *remoteCall) sendStatus(s Status, fd *os.File) {
 	})
 }
 
-// answer queues an answer. One over the limit is dropped: ubusd would drop the
-// connection for it.
-func (r *remoteCall) answer(t MsgType, fd *os.File, fill func([]byte) []byte) {
+// answer queues an answer. One over the limit is dropped, as ubusd would drop
+// the connection for it; then answer reports false.
+func (r *remoteCall) answer(t MsgType, fd *os.File, fill func([]byte) []byte) (fits bool) {
+	fits = true
 	ok := r.c.out.add(fd, func(b []byte) []byte {
 		before := len(b)
 		b = buildMessage(b, t, r.seq, r.peer, fill)
 		if len(b)-before-8 > MaxMessage {
-			b = b[:before]
+			b, fits = b[:before], false
 		}
 		return b
 	})
 	if !ok {
 		r.c.shutdown(ErrOverflow)
 	}
+	return fits
 }
 
 // MonitorMessage is one message that the broker got or sent.

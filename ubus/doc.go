@@ -31,6 +31,8 @@
 // A client that does not read is disconnected with a log line when its queue
 // is full (ubusd drops single messages in silence); a LOOKUP of everything
 // waits for its own reader instead. Objects and subscriptions per client are
-// limited. Removing every access list file revokes what they granted (ubusd
-// keeps the old lists while the directory is empty).
+// limited, so are the descriptors that wait for one reader. A server of ours
+// whose reply is too large answers with an error and stays (libubus sends it,
+// and ubusd drops the server). Supplementary groups come from the socket
+// (SO_PEERGROUPS), not from /proc.
 package ubus

@@ -73,6 +73,11 @@ const (
 	// MaxMessage is the largest length of a top blob, its own 4 byte header
 	// included. A peer that announces more is disconnected.
 	MaxMessage = 1 << 20
+	// maxForwarded is the largest top blob that a broker sends: it adds USER
+	// and GROUP to a call, and a head to what it shows a monitor.
+	maxForwarded = MaxMessage + 4096
+	// messageHead is more than a message of ours holds beside name and data.
+	messageHead = 128
 )
 
 // Object ids below firstID belong to the broker.
@@ -90,12 +95,16 @@ type Header struct {
 	Seq     uint16 // chosen by whoever asks, copied into every answer
 	Peer    uint32 // client or object id, by message type
 	Size    int    // length of the top blob without its own 4 bytes
+	top     uint8  // extended bit and id of the top blob: means nothing, a PING gets it back
 }
 
 // ParseHeader reads the first HeaderLen bytes of a message. It fails when the
 // top blob's length is below 4 or, padded, above MaxMessage; the connection is
 // then of no further use.
-func ParseHeader(b []byte) (Header, error) {
+func ParseHeader(b []byte) (Header, error) { return parseHeader(b, MaxMessage) }
+
+// parseHeader is ParseHeader with another limit than MaxMessage.
+func parseHeader(b []byte, limit int) (Header, error) {
 	if len(b) < HeaderLen {
 		return Header{}, fmt.Errorf("ubus: message header of %d bytes", len(b))
 	}
@@ -106,8 +115,9 @@ func ParseHeader(b []byte) (Header, error) {
 		Seq:     binary.BigEndian.Uint16(b[2:]),
 		Peer:    binary.BigEndian.Uint32(b[4:]),
 		Size:    n - attrHeaderLen,
+		top:     b[8],
 	}
-	if n < attrHeaderLen || pad4(n) > MaxMessage {
+	if n < attrHeaderLen || pad4(n) > limit {
 		return h, fmt.Errorf("ubus: %v message with a blob length of %d bytes", h.Type, n)
 	}
 	return h, nil
@@ -122,7 +132,9 @@ func openMessage(b []byte, t MsgType, seq uint16, peer uint32) (_ []byte, mark i
 }
 
 func closeMessage(b []byte, mark int) []byte {
+	top := b[mark+8]
 	binary.BigEndian.PutUint32(b[mark+8:], uint32(len(b)-mark-8))
+	b[mark+8] |= top
 	return b
 }
 

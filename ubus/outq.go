@@ -16,6 +16,7 @@ type outQueue struct {
 	mu     sync.Mutex
 	wake   sync.Cond // work for run, or room for waitBelow
 	bytes  int       // queued and being written
+	fds    int       // descriptors queued and being written
 	chunks []outChunk
 	spare  []byte // a buffer that has been written, for reuse
 	closed bool
@@ -29,6 +30,10 @@ type outChunk struct {
 	fd *os.File // owned; closed after writing
 }
 
+// queueFDs bounds the descriptors that wait for one reader. They are a
+// resource of the whole process.
+const queueFDs = 64
+
 func newOutQueue(limit int) *outQueue {
 	q := &outQueue{limit: limit}
 	q.wake.L = &q.mu
@@ -36,8 +41,8 @@ func newOutQueue(limit int) *outQueue {
 }
 
 // add lets fill append one message. It reports false when the queue is over
-// its limit (a queue that was empty takes a message of any size) or closed;
-// the queue is of no further use then. fd may be nil; add takes it over.
+// its limit (a queue that was empty takes a message of any size), holds
+// queueFDs descriptors already, or is closed; it is of no further use then. fd may be nil; add takes it over.
 func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +64,10 @@ func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	q.chunks[last].b = b
 	was := q.bytes
 	q.bytes += len(b) - before
-	if was > 0 && q.bytes > q.limit {
+	if fd != nil {
+		q.fds++
+	}
+	if was > 0 && q.bytes > q.limit || q.fds > queueFDs {
 		q.full = true
 		q.closeLocked()
 		return false
@@ -140,6 +148,9 @@ func (q *outQueue) wrote(c outChunk, ok bool) {
 	defer q.mu.Unlock()
 	if ok {
 		q.bytes -= len(c.b)
+		if c.fd != nil {
+			q.fds--
+		}
 	}
 	if q.spare == nil && cap(c.b) <= 256<<10 {
 		q.spare = c.b[:0]

@@ -13,18 +13,19 @@ import (
 // read after the data that came with a descriptor, so it belongs to the
 // message that began last in what one read returned.
 type msgReader struct {
-	conn *net.UnixConn
-	buf  []byte // buf[r:w] is unread
-	r, w int
-	oob  []byte
-	fd   *os.File // came with the last read
-	fdAt int      // end of that read in buf
+	conn  *net.UnixConn
+	limit int    // of the length of a top blob
+	buf   []byte // buf[r:w] is unread
+	r, w  int
+	oob   []byte
+	fd    *os.File // came with the last read
+	fdAt  int      // end of that read in buf
 }
 
 const readBuffer = 32 << 10
 
-func newMsgReader(conn *net.UnixConn) *msgReader {
-	return &msgReader{conn: conn, buf: make([]byte, readBuffer), oob: make([]byte, unix.CmsgSpace(4*8))}
+func newMsgReader(conn *net.UnixConn, limit int) *msgReader {
+	return &msgReader{conn: conn, limit: limit, buf: make([]byte, readBuffer), oob: make([]byte, unix.CmsgSpace(4*8))}
 }
 
 // next returns the next message. The payload is valid until the next call; the
@@ -34,7 +35,7 @@ func (m *msgReader) next() (h Header, payload []byte, fd *os.File, err error) {
 	if err = m.fill(HeaderLen); err != nil {
 		return h, nil, nil, err
 	}
-	h, err = ParseHeader(m.buf[m.r:m.w])
+	h, err = parseHeader(m.buf[m.r:m.w], m.limit)
 	if err != nil {
 		return h, nil, nil, err
 	}

@@ -66,14 +66,15 @@ type Request struct {
 	Caller uint32 // client id
 
 	data []byte
-	fd   *os.File
+	fd   atomic.Pointer[os.File]
 	to   responder
+	lost atomic.Bool // a reply was too large
 	done atomic.Bool
 }
 
 // responder carries answers back to the caller.
 type responder interface {
-	sendData(fill func([]byte) []byte)
+	sendData(fill func([]byte) []byte) (fits bool)
 	sendStatus(s Status, fd *os.File)
 }
 
@@ -83,25 +84,27 @@ func (r *Request) Args() Table { return DecodeTable(r.data) }
 // RawArgs returns the arguments as blobmsg data.
 func (r *Request) RawArgs() []byte { return r.data }
 
-// TakeFD returns the descriptor that came with the call, nil if none did. The
-// handler closes it. One that was not taken is closed by Done.
-func (r *Request) TakeFD() *os.File {
-	f := r.fd
-	r.fd = nil
-	return f
-}
+// TakeFD returns the descriptor that came with the call (SCM_RIGHTS), nil if
+// none did or it was taken before. It belongs to the taker, who closes it. One
+// that nobody took stays open until Done, also when the handler has returned
+// and the call is answered later; Done closes it.
+func (r *Request) TakeFD() *os.File { return r.fd.Swap(nil) }
 
-// Reply sends one reply. A call may have any number of them before Done.
+// Reply sends one reply. A call may have any number of them before Done. A
+// reply that would make a message beyond MaxMessage is not sent, and Done then
+// answers StatusUnknownError in place of StatusOK.
 func (r *Request) Reply(t Table) {
-	if !r.done.Load() {
-		r.to.sendData(func(b []byte) []byte { return AppendTable(b, t) })
-	}
+	r.reply(func(b []byte) []byte { return AppendTable(b, t) })
 }
 
 // ReplyRaw is Reply with blobmsg data, see the Append functions.
 func (r *Request) ReplyRaw(data []byte) {
-	if !r.done.Load() {
-		r.to.sendData(func(b []byte) []byte { return append(b, data...) })
+	r.reply(func(b []byte) []byte { return append(b, data...) })
+}
+
+func (r *Request) reply(fill func([]byte) []byte) {
+	if !r.done.Load() && !r.to.sendData(fill) {
+		r.lost.Store(true)
 	}
 }
 
@@ -115,5 +118,8 @@ func (r *Request) DoneFD(s Status, fd *os.File) {
 		return
 	}
 	closeFile(r.TakeFD())
+	if s == StatusOK && r.lost.Load() {
+		s = StatusUnknownError
+	}
 	r.to.sendStatus(s, fd)
 }
