@@ -149,7 +149,7 @@ func manualEnd() []block {
 		{item, "0", "done"},
 		{item, "1", "refused, failed, or wrong usage; a message says why"},
 		{item, "2", "plan: a reload would change something"},
-		{item, "3", "no such interface or device"},
+		{item, "3", "no such interface, device or network namespace"},
 		{item, "4", "the daemon cannot be reached"},
 		{kind: paragraph, text: "netbraid ubus has the exit codes of OpenWrt's ubus."},
 		{kind: section, text: "FILES"},

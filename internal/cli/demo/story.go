@@ -124,7 +124,7 @@ func (w *world) pings(ctx context.Context, host string) error {
 // the kernel announced.
 func (w *world) tamper(ctx context.Context) error {
 	w.title("Somebody deletes an address by hand: netbraid puts it back, and its route")
-	mon := w.command(ctx, "netbraid monitor --time")
+	mon := w.command(ctx, "netbraid monitor --timestamp")
 	var heard, said lockedBuffer
 	mon.Stdout, mon.Stderr = &heard, &said
 	if err := w.home.Do(mon.Start); err != nil {
@@ -135,7 +135,7 @@ func (w *world) tamper(ctx context.Context) error {
 		_ = mon.Wait()
 		return err
 	}
-	w.typed("netbraid monitor --time &")
+	w.typed("netbraid monitor --timestamp &")
 	w.typed("ip addr del 203.0.113.2/24 dev eth2")
 	err := w.all(ctx, w.home, "ip addr del 203.0.113.2/24 dev eth2")
 	if err == nil {
