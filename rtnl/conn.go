@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ const (
 	ackCost   = 2 << 10
 	maxBatch  = 1000     // messages in one sendmsg: more gains nothing
 	sendLimit = 64 << 10 // octets in one sendmsg, unless one message is longer
-	readSize  = 64 << 10 // twice what the kernel puts into a datagram
+	readSize  = 64 << 10 // twice what the kernel puts into a datagram of a dump
 	// replyTimeout bounds the wait for an acknowledgement or for the next
 	// datagram of a dump. The kernel works inside sendmsg, so that an
 	// acknowledgement is there when it returns.
@@ -67,7 +68,7 @@ type Conn struct {
 	*sock
 	mu   sync.Mutex
 	seq  uint32
-	buf  []byte // datagrams are read here
+	in   *inbox // datagrams are read here
 	out  []byte // batches are built here
 	acks int    // how many fit the receive buffer
 
@@ -90,7 +91,7 @@ func DialNS(nsfd int) (*Conn, error) {
 		s.close()
 		return nil, err
 	}
-	return &Conn{sock: s, buf: make([]byte, readSize), acks: min(max(size/ackCost, 1), maxBatch)}, nil
+	return &Conn{sock: s, in: newInbox(), acks: min(max(size/ackCost, 1), maxBatch)}, nil
 }
 
 // Close closes the socket; a call that waits on it returns an error that wraps
@@ -296,31 +297,60 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 	return c.because(ctx, err)
 }
 
-// receive reads the next datagram of the kernel into c.buf.
+// receive reads the next datagram of the kernel; it is valid until the next
+// call.
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 	if err := c.deadline(ctx, c.f.SetReadDeadline); err != nil {
 		return nil, err
 	}
 	for {
-		var n, flags int
-		var from unix.Sockaddr
-		var failed error
-		err := c.raw.Read(func(fd uintptr) bool {
-			n, _, flags, from, failed = unix.Recvmsg(int(fd), c.buf, nil, unix.MSG_DONTWAIT)
-			return failed != unix.EAGAIN && failed != unix.EINTR
-		})
+		err := c.raw.Read(c.in.read)
 		switch {
 		case err != nil:
 			return nil, c.because(ctx, err)
-		case failed == unix.ENOBUFS:
+		case c.in.errno == unix.ENOBUFS:
 			return nil, ErrOverrun
-		case failed != nil:
-			return nil, os.NewSyscallError("recvmsg", failed)
-		case flags&unix.MSG_TRUNC != 0:
-			return nil, fmt.Errorf("rtnl: datagram of more than %d octets: %w", len(c.buf), unix.EMSGSIZE)
+		case c.in.errno != 0:
+			return nil, os.NewSyscallError("recvmsg", c.in.errno)
+		case c.in.hdr.Flags&unix.MSG_TRUNC != 0:
+			return nil, fmt.Errorf("rtnl: datagram of more than %d octets: %w", len(c.in.buf), unix.EMSGSIZE)
+		case c.in.from.Pid == 0:
+			return c.in.buf[:c.in.n], nil
 		}
-		if sa, ok := from.(*unix.SockaddrNetlink); ok && sa.Pid == 0 {
-			return c.buf[:n], nil
+	}
+}
+
+// inbox reads one datagram at a time, always into the same memory.
+type inbox struct {
+	buf   []byte
+	hdr   unix.Msghdr
+	iov   unix.Iovec
+	from  unix.RawSockaddrNetlink
+	n     int
+	errno unix.Errno
+	read  func(fd uintptr) bool // tryRead, bound once
+}
+
+func newInbox() *inbox {
+	in := &inbox{buf: make([]byte, readSize)}
+	in.iov.Base = &in.buf[0]
+	in.iov.SetLen(readSize)
+	in.hdr.Iov = &in.iov
+	in.hdr.SetIovlen(1)
+	in.hdr.Name = (*byte)(unsafe.Pointer(&in.from))
+	in.read = in.tryRead
+	return in
+}
+
+// tryRead is for RawConn.Read: false means that nothing is there yet.
+func (in *inbox) tryRead(fd uintptr) bool {
+	for {
+		in.hdr.Namelen = unix.SizeofSockaddrNetlink
+		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&in.hdr)), unix.MSG_DONTWAIT)
+		if errno == unix.EINTR {
+			continue
 		}
+		in.n, in.errno = int(n), errno
+		return errno != unix.EAGAIN
 	}
 }

@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -14,6 +15,11 @@ type DumpResult struct {
 	Complete    bool // the kernel said that this was all, without an error
 	Interrupted bool // the table changed meanwhile (NLM_F_DUMP_INTR)
 	Messages    int  // objects seen
+	// Unsupported says that the kernel does not know the kind or the family:
+	// it refused the request itself with EOPNOTSUPP, EAFNOSUPPORT or
+	// EPROTONOSUPPORT. There is no error then, Complete is false, and asking
+	// again is of no use until a module is loaded.
+	Unsupported bool
 }
 
 // Dump sends a dump request, as AppendDumpRequest appends it, and calls fn with
@@ -21,7 +27,8 @@ type DumpResult struct {
 // also NLMSG_DONE, which fn passes over; it is valid until fn returns. An
 // error of fn ends the dump and is returned; so does the end of ctx. What is
 // left unread then is read and thrown away by the next request. A refusal of
-// the kernel is an *Error, a malformed answer wraps io.ErrUnexpectedEOF.
+// the kernel is an *Error (but see DumpResult.Unsupported), a malformed answer
+// wraps io.ErrUnexpectedEOF. Nothing is allocated for a datagram.
 func (c *Conn) Dump(ctx context.Context, req []byte, fn func(datagram []byte) error) (DumpResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,6 +60,9 @@ func (c *Conn) Dump(ctx context.Context, req []byte, fn func(datagram []byte) er
 			c.dumping = 0
 		}
 		if err != nil {
+			if res.Unsupported = part.ended && res.Messages == 0 && isUnsupported(err); res.Unsupported {
+				err = nil
+			}
 			return res, withType(err, typeOf(req))
 		}
 		if part.objects > 0 {
@@ -89,9 +99,19 @@ type part struct {
 	ended       bool // by NLMSG_DONE or NLMSG_ERROR, whatever they say
 }
 
+// isUnsupported tells the answer of a kernel that has no such table.
+func isUnsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT)
+}
+
 // scan looks at every header of a datagram of the dump seq.
 func scan(b []byte, seq uint32) (p part, err error) {
 	for len(b) > 0 {
+		if n := plain(b, seq); n > 0 {
+			p.objects++
+			b = b[min(n, len(b)):]
+			continue
+		}
 		h, body, rest, err := NextMessage(b)
 		if err != nil {
 			return p, err
@@ -121,6 +141,21 @@ func scan(b []byte, seq uint32) (p part, err error) {
 		}
 	}
 	return p, nil
+}
+
+// plain is the padded length of the message that b begins with if it is an
+// object of the dump seq about which there is nothing else to say, which nearly
+// all are; 0 if it deserves a closer look.
+func plain(b []byte, seq uint32) int {
+	if len(b) < unix.SizeofNlMsghdr {
+		return 0
+	}
+	n := ne.Uint32(b)
+	if n < unix.SizeofNlMsghdr || uint64(n) > uint64(len(b)) || ne.Uint16(b[4:]) < unix.NLMSG_MIN_TYPE ||
+		ne.Uint16(b[6:])&unix.NLM_F_DUMP_INTR != 0 || ne.Uint32(b[8:]) != seq {
+		return 0
+	}
+	return align4(int(n))
 }
 
 // withType completes an *Error with the request that it answers.

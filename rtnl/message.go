@@ -183,13 +183,21 @@ type Filter struct {
 	// next-hop objects, the link of neighbours, and the master of links.
 	// Rules know no such filter.
 	Index uint32
+	// Master is the ifindex of a bridge or VRF whose ports' neighbours or
+	// forwarding entries are wanted.
+	Master uint32
+	// Proxy asks for the addresses that are answered for others (NTF_PROXY),
+	// which a dump of neighbours does not show.
+	Proxy bool
 }
 
 // AppendDumpRequest appends the request that dumps a table of kind. Without a
 // family, rules and routes of multicast routing (families 128 and 129) come
 // too; entries of bridges are neighbours of family AF_BRIDGE and come only when
-// asked for. A table that does not exist is an error, ENOENT. An unknown kind
-// panics.
+// asked for. Asked for the routes or addresses of a family that it does not
+// have (AF_MPLS without the module) the kernel shows those of every family
+// instead of refusing. A table that does not exist is an error, ENOENT. Links
+// come without statistics. An unknown kind panics.
 func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 	const flags = unix.NLM_F_REQUEST | unix.NLM_F_DUMP
 	start := len(b)
@@ -205,8 +213,9 @@ func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 		b = ne.AppendUint32(b, f.Index)
 	case KindNeigh:
 		b = openMessage(b, unix.RTM_GETNEIGH, flags, seq)
-		b = append(b, f.Family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+		b = append(b, f.Family, 0, 0, 0, 0, 0, 0, 0, 0, 0, neighFlags(f), 0)
 		b = appendU32If(b, unix.NDA_IFINDEX, f.Index)
+		b = appendU32If(b, unix.NDA_MASTER, f.Master)
 	case KindRoute:
 		b = openMessage(b, unix.RTM_GETROUTE, flags, seq)
 		b = append(b, f.Family, 0, 0, 0, 0, f.Protocol, 0, 0, 0, 0, 0, 0)
@@ -223,4 +232,11 @@ func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 		panic("rtnl: dump of " + kind.String())
 	}
 	return closeMessage(b, start)
+}
+
+func neighFlags(f Filter) uint8 {
+	if f.Proxy {
+		return unix.NTF_PROXY
+	}
+	return 0
 }

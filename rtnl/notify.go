@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/bits"
 	"os"
 	"sync"
 	"time"
@@ -31,11 +32,14 @@ type Notifier struct {
 
 	// mu is held while datagrams are taken from the socket (and, in
 	// ReceiveFunc and Drain, while they are handed on), never while waiting.
-	mu    sync.Mutex
-	hdrs  [notifyBatch]mmsghdr
-	iovs  [notifyBatch]unix.Iovec
-	names [notifyBatch]unix.RawSockaddrNetlink
-	bufs  []byte
+	mu      sync.Mutex
+	hdrs    [notifyBatch]mmsghdr
+	iovs    [notifyBatch]unix.Iovec
+	names   [notifyBatch]unix.RawSockaddrNetlink
+	bufs    []byte
+	batch   [notifyBatch][]byte // the datagrams of one recvmmsg
+	taken   int                 // how many datagrams the last read took
+	meminfo [16]uint32          // SO_MEMINFO; the kernel has 9 numbers
 }
 
 // Subscribe opens a socket in the network namespace nsfd (negative: the calling
@@ -96,51 +100,77 @@ func (n *Notifier) Receive(ctx context.Context) ([]byte, error) {
 
 // ReceiveFunc is Receive that calls fn with the batch before anybody else can
 // take later datagrams from the socket: what fn does and what a concurrent
-// Drain hands on are in the kernel's order.
+// Drain hands on are in the kernel's order. The batch is fn's to keep.
 func (n *Notifier) ReceiveFunc(ctx context.Context, fn func(batch []byte)) error {
+	return n.Listen(ctx, func(datagrams [][]byte) bool {
+		fn(join(datagrams))
+		return false
+	})
+}
+
+// Listen waits for notifications and calls fn with what is there, 1 to 64
+// datagrams at a time, until fn returns false, which is no error. It copies and
+// allocates nothing: the datagrams are valid until fn returns. Like
+// ReceiveFunc it holds back a concurrent Drain while fn runs. The error is
+// ErrOverrun after a loss, and Listen can be called again; it also ends with
+// ctx, and with Close.
+func (n *Notifier) Listen(ctx context.Context, fn func(datagrams [][]byte) bool) error {
 	if err := n.f.SetReadDeadline(time.Time{}); err != nil {
 		return n.because(ctx, err)
 	}
 	stop := interrupt(ctx, func() { _ = n.f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	goOn := true
 	var failed error
-	err := n.raw.Read(func(fd uintptr) bool {
+	step := func(fd uintptr) bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		var count int
-		if count, failed = n.read(fd); failed == unix.EAGAIN {
+		var batch [][]byte
+		if batch, failed = n.read(fd, notifyBatch); failed == unix.EAGAIN {
 			return false
 		}
-		if failed == nil {
-			var batch []byte
-			if batch, failed = n.gather(count); len(batch) > 0 {
-				fn(batch)
-			} else if failed == nil {
-				return false // nothing from the kernel: wait on
-			}
+		if len(batch) > 0 {
+			goOn = fn(batch)
 		}
 		return true
-	})
-	if err != nil {
-		return n.because(ctx, err)
+	}
+	// Between two steps a Drain may run, and the end of ctx is seen.
+	for goOn && failed == nil {
+		if err := n.raw.Read(step); err != nil {
+			return n.because(ctx, err)
+		}
 	}
 	return receiveError(failed)
 }
 
-// Drain hands what is queued to fn, datagram by datagram, without waiting. The
-// slice is valid until fn returns. The error is ErrOverrun after a loss, and
-// Drain can be called again.
+// minTruesize is less than any message in a receive buffer occupies of it, in
+// octets: struct sk_buff and struct skb_shared_info alone are 576 where a
+// pointer has 64 bits, and over 320 where it has 32. (A notification of a route
+// has 832.)
+const minTruesize = 320 + 256*(bits.UintSize/64)
+
+// Drain hands what is queued when it begins to fn, datagram by datagram,
+// without waiting, and perhaps some of what comes meanwhile: it ends when the
+// queue is empty, or else after as many datagrams as the octets that were
+// queued (SO_MEMINFO) can have been. So a feed that does not stop holds it for
+// less than 1.5 times what is queued, and everything that the kernel had
+// announced before the call has been handed on. The slice is valid until fn
+// returns. The error is ErrOverrun after a loss, and Drain can be called again.
 func (n *Notifier) Drain(fn func(datagram []byte)) error {
 	var failed error
 	err := n.raw.Control(func(fd uintptr) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for failed == nil {
-			var count int
-			if count, failed = n.read(fd); failed != nil {
-				return
+		for left, first := notifyBatch, true; left > 0 && failed == nil; first = false {
+			var batch [][]byte
+			batch, failed = n.read(fd, min(left, notifyBatch))
+			if first && failed == nil {
+				left = n.queued(fd) + n.taken
 			}
-			failed = n.each(count, fn)
+			left -= n.taken
+			for _, b := range batch {
+				fn(b)
+			}
 		}
 	})
 	if err != nil {
@@ -152,51 +182,67 @@ func (n *Notifier) Drain(fn func(datagram []byte)) error {
 	return receiveError(failed)
 }
 
-// read fills the buffers with what is queued.
-func (n *Notifier) read(fd uintptr) (int, error) {
-	for i := range n.hdrs {
+// queued is the largest number of datagrams that can be in the receive buffer.
+func (n *Notifier) queued(fd uintptr) int {
+	size := uint32(unsafe.Sizeof(n.meminfo))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&n.meminfo)), uintptr(unsafe.Pointer(&size)), 0)
+	octets := int(n.meminfo[0]) // SK_MEMINFO_RMEM_ALLOC
+	if errno != 0 {             // before Linux 4.12: what the buffer holds at most
+		octets, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+	}
+	return (octets + minTruesize - 1) / minTruesize
+}
+
+// read takes up to most datagrams that are queued, without waiting, and returns
+// those that the kernel sent, and in n.taken how many there were. One that did
+// not fit its buffer is a loss.
+func (n *Notifier) read(fd uintptr, most int) ([][]byte, error) {
+	for i := range n.hdrs[:most] {
 		n.hdrs[i].hdr.Namelen = unix.SizeofSockaddrNetlink
 	}
 	for {
-		count, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&n.hdrs[0])), notifyBatch, unix.MSG_DONTWAIT, 0, 0)
+		count, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&n.hdrs[0])), uintptr(most), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			return int(count), nil
+			n.taken = int(count)
+			return n.fromKernel()
 		case unix.EINTR:
 			continue
 		}
-		return 0, errno
+		n.taken = 0
+		return nil, errno
 	}
 }
 
-// each calls fn for the datagrams that the kernel sent. One that did not fit
-// its buffer is lost.
-func (n *Notifier) each(count int, fn func([]byte)) (lost error) {
-	for i := range count {
+func (n *Notifier) fromKernel() ([][]byte, error) {
+	var lost error
+	batch := n.batch[:0]
+	for i := range n.taken {
 		h := &n.hdrs[i]
 		switch {
 		case n.names[i].Pid != 0: // another process may write to us
 		case h.hdr.Flags&unix.MSG_TRUNC != 0:
 			lost = ErrOverrun
 		default:
-			fn(n.bufs[i*notifySize : i*notifySize+int(h.len)])
+			batch = append(batch, n.bufs[i*notifySize:][:h.len])
 		}
 	}
-	return lost
+	return batch, lost
 }
 
-// gather copies datagrams into one piece of memory.
-func (n *Notifier) gather(count int) ([]byte, error) {
+// join copies datagrams into one piece of memory.
+func join(datagrams [][]byte) []byte {
 	size := 0
-	for i := range count {
-		size += align4(int(n.hdrs[i].len))
+	for _, b := range datagrams {
+		size += align4(len(b))
 	}
 	batch := make([]byte, 0, size)
-	err := n.each(count, func(b []byte) {
+	for _, b := range datagrams {
 		at := len(batch)
 		batch = pad(append(batch, b...), at)
-	})
-	return batch, err
+	}
+	return batch
 }
 
 func receiveError(err error) error {
