@@ -165,13 +165,19 @@ func (c *Client) Monitor(ctx context.Context, f func(MonitorMessage)) error {
 	c.mu.Lock()
 	c.onMonitor = f
 	c.mu.Unlock()
-	_, _, err := c.Invoke(ctx, monitorObject, "add", nil, nil)
-	return err
+	return c.monitor(ctx, "add")
 }
 
 // MonitorStop ends Monitor. Messages on their way still arrive.
 func (c *Client) MonitorStop(ctx context.Context) error {
-	_, _, err := c.Invoke(ctx, monitorObject, "remove", nil, nil)
+	return c.monitor(ctx, "remove")
+}
+
+// monitor calls a method of the monitor. Nobody reads the arguments; they are
+// what libubus sends, the call itself once more.
+func (c *Client) monitor(ctx context.Context, method string) error {
+	args := AppendAttrString(AppendAttrUint32(nil, AttrObjID, monitorObject), AttrMethod, method)
+	_, _, err := c.Invoke(ctx, monitorObject, method, args, nil)
 	return err
 }
 

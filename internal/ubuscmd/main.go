@@ -304,13 +304,16 @@ func (c *command) waitFor(args []string) int {
 	defer cancel()
 	reqCtx, cancelReq := c.requestCtx()
 	defer cancelReq()
-	_, err := c.client.Listen(reqCtx, func(_ string, data ubus.Table) {
+	o, err := c.client.Listen(reqCtx, func(_ string, data ubus.Table) {
 		path, _ := data.String("path")
 		select {
 		case added <- path:
 		case <-ctx.Done():
 		}
-	}, "ubus.object.add")
+	})
+	if err == nil {
+		err = o.ListenTo(reqCtx, "ubus.object.add")
+	}
 	if err != nil {
 		return int(ubus.StatusOf(err))
 	}

@@ -36,6 +36,11 @@ type recMsg struct {
 	Seq             uint16
 	Peer            uint32
 	Hex             string
+	FD              any
+	Truncated       bool
+	Len             int
+	SHA256          string
+	raw             []byte
 	msg             ubus.Message
 }
 
@@ -72,6 +77,9 @@ func load(t *testing.T, name string) (h recHeader, msgs []recMsg) {
 		}
 		raw, _ := hex.DecodeString(m.Hex)
 		m.msg, _, _ = ubus.ParseMessage(raw)
+		if m.raw = raw; m.Truncated {
+			m.restore(t)
+		}
 		msgs = append(msgs, m)
 	}
 	return h, msgs
