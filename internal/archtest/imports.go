@@ -33,12 +33,12 @@ func (l layer) String() string { return layerNames[l] }
 // design that are still to come have their place already.
 var places = map[string]layer{
 	"model": values,
-	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "config": pure,
+	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "rib": pure, "config": pure,
 	"core":   center,
 	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell,
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command,
-	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests,
+	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests,
 }
 
 // sideways are the imports within one layer, each with its reason.
@@ -49,6 +49,7 @@ var sideways = map[string]string{
 	"iface plan":     "what an interface wants is a plan.Objects",
 	"device config":  "a device is what a section says",
 	"device plan":    "what a device wants is a plan.LinkWant",
+	"mirror rib":     "routes are a part of the mirror, and of every consumer of routes",
 	"dryrun store":   "what is ours decides what a reload would do",
 	"cli ubuscmd":    "the verb netbraid ubus",
 	"capture nstest": "real namespaces",
