@@ -129,8 +129,7 @@ type reader struct {
 // run reads until ctx ends, which is no error.
 func (r *reader) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		batch, err := r.n.Receive(ctx)
-		r.put(batch)
+		err := r.n.Listen(ctx, r.keep)
 		for errors.Is(err, rtnl.ErrOverrun) && ctx.Err() == nil {
 			err = r.overrun()
 		}
@@ -164,6 +163,20 @@ func (r *reader) overrun() error {
 	return err
 }
 
+// keep puts a copy of datagrams into the feed, and wants more.
+func (r *reader) keep(datagrams [][]byte) bool {
+	size := 0
+	for _, d := range datagrams {
+		size += len(d) + unix.NLMSG_ALIGNTO
+	}
+	b := make([]byte, 0, size)
+	for _, d := range datagrams {
+		b = join(b, d)
+	}
+	r.put(b)
+	return true
+}
+
 func (r *reader) put(batch []byte) {
 	if len(batch) > 0 {
 		r.fresh = false
@@ -183,13 +196,19 @@ func (r *reader) drain() error {
 			b = nil
 		}
 		if b == nil {
-			b = make([]byte, 0, max(chunk, len(datagram)+unix.NLMSG_ALIGNTO))
+			b = make([]byte, 0, max(chunk, len(datagram))+unix.NLMSG_ALIGNTO)
 		}
-		b = append(b, datagram...)
-		for len(b)%unix.NLMSG_ALIGNTO != 0 {
-			b = append(b, 0)
-		}
+		b = join(b, datagram)
 	})
 	r.put(b)
 	return err
+}
+
+// join appends a datagram so that NextMessage walks over the joint.
+func join(b, datagram []byte) []byte {
+	b = append(b, datagram...)
+	for len(b)%unix.NLMSG_ALIGNTO != 0 {
+		b = append(b, 0)
+	}
+	return b
 }
