@@ -83,9 +83,6 @@ func New(o Options) *Core {
 	if o.Protos == nil {
 		o.Protos = proto.Builtin()
 	}
-	if o.Mirror == (mirror.Params{}) {
-		o.Mirror = mirror.DefaultParams()
-	}
 	c := &Core{
 		protos: o.Protos, rng: rand.New(rand.NewPCG(o.Seed, 2)),
 		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{},
@@ -288,10 +285,12 @@ func (c *Core) linkMoved(l *rtnl.Link) {
 	}
 }
 
-func (s *sink) AddrChanged(_ model.NS, old, new *rtnl.Addr) { s.planner.AddrSeen(old, new) }
-func (s *sink) RouteChanged(key model.RouteKey)             { s.planner.RouteSeen(key) }
-func (s *sink) SyncBegin(model.NS, rtnl.Kind)               {}
-func (s *sink) SyncEnd(_ model.NS, k rtnl.Kind)             { s.planner.TableRead(k) }
+func (s *sink) AddrChanged(_ model.NS, old, new *rtnl.Addr)   { s.planner.AddrSeen(old, new) }
+func (s *sink) RouteChanged(key model.RouteKey)               { s.planner.RouteSeen(key) }
+func (s *sink) NeighChanged(_ model.NS, _, _ *rtnl.Neigh)     {}
+func (s *sink) NexthopChanged(_ model.NS, _, _ *rtnl.Nexthop) {}
+func (s *sink) SyncBegin(model.NS, rtnl.Kind)                 {}
+func (s *sink) SyncEnd(_ model.NS, k rtnl.Kind)               { s.planner.TableRead(k) }
 func (s *sink) RuleChanged(_ model.NS, old, new *rtnl.Rule) {
 	for _, r := range [...]*rtnl.Rule{old, new} {
 		if r != nil {

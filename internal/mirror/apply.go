@@ -11,21 +11,28 @@ import (
 func (e *Engine) apply(h rtnl.Header, body []byte) {
 	e.stats.Messages++
 	var err error
+	s := &e.scratch
 	switch h.Type {
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		err = e.applyRoute(h, body)
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if err = rtnl.DecodeLink(body, &e.link); err == nil {
+		if err = rtnl.DecodeLink(body, &s.link); err == nil {
 			e.applyLink(h.Type == unix.RTM_DELLINK)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		if err = rtnl.DecodeAddr(body, &e.addr); err == nil {
+		if err = rtnl.DecodeAddr(body, &s.addr); err == nil {
 			e.applyAddr(h.Type == unix.RTM_DELADDR)
 		}
-	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if err = rtnl.DecodeRoute(body, &e.route); err == nil {
-			e.applyRoute(h.Type == unix.RTM_DELROUTE, h.Flags&unix.NLM_F_REPLACE != 0)
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		if err = rtnl.DecodeNeigh(body, &s.neigh); err == nil {
+			e.applyNeigh(h.Type == unix.RTM_DELNEIGH)
+		}
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		if err = rtnl.DecodeNexthop(body, &s.nexthop); err == nil {
+			e.applyNexthop(h.Type == unix.RTM_DELNEXTHOP)
 		}
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		if err = rtnl.DecodeRule(body, &e.rule); err == nil {
+		if err = rtnl.DecodeRule(body, &s.rule); err == nil {
 			e.applyRule(h.Type == unix.RTM_DELRULE)
 		}
 	}
@@ -34,8 +41,23 @@ func (e *Engine) apply(h rtnl.Header, body []byte) {
 	}
 }
 
+func (e *Engine) applyRoute(h rtnl.Header, body []byte) error {
+	var key model.RouteKey
+	var changed bool
+	var err error
+	if h.Type == unix.RTM_DELROUTE {
+		key, changed, err = e.routes.Delete(body)
+	} else {
+		key, changed, err = e.routes.Put(body, h.Flags, e.unordered && !e.replaying)
+	}
+	if changed {
+		e.routeChanged(key)
+	}
+	return err
+}
+
 func (e *Engine) applyLink(gone bool) {
-	l := &e.link
+	l := &e.scratch.link
 	if l.Family == unix.AF_BRIDGE {
 		e.applyBridgePort(gone)
 		return
@@ -59,38 +81,44 @@ func (e *Engine) applyLink(gone bool) {
 	}
 	e.byName[l.Name] = l.Index
 	wasUp := old != nil && old.Flags&unix.IFF_UP != 0
-	e.stats.Changes++
-	e.sink.LinkChanged(e.ns, old, e.links.get(l.Index))
+	e.linkChanged(old, e.links.get(l.Index))
 	if wasUp && l.Flags&unix.IFF_UP == 0 {
 		e.linkWentDown(l.Index)
 	}
+	e.implyPeer(l)
 }
 
-// linkWentDown removes the IPv4 routes of a link. Local routes of addresses
-// stay (fib_sync_down_dev without force).
-func (e *Engine) linkWentDown(index uint32) {
-	e.implyRoutesGone(func(r *rtnl.Route) bool {
-		return r.Family == unix.AF_INET && r.Oif == index && r.Scope != unix.RT_SCOPE_HOST
-	})
+// implyPeer gives the other end of a veth pair its peer: that end is announced
+// before it has one, and not again.
+func (e *Engine) implyPeer(l *rtnl.Link) {
+	if l.Kind != "veth" || l.Parent == 0 || l.ParentNSID >= 0 {
+		return
+	}
+	if peer := e.links.get(l.Parent); peer != nil && peer.Kind == "veth" && peer.Parent == 0 {
+		next := *peer
+		next.Parent = l.Index
+		old, _ := e.links.put(next.Index, &next)
+		e.linkChanged(old, e.links.get(next.Index))
+	}
+}
+
+func (e *Engine) linkChanged(old, new *rtnl.Link) {
+	e.stats.Changes++
+	e.sink.LinkChanged(e.ns, old, new)
 }
 
 // applyBridgePort takes an AF_BRIDGE message: news of a port's attributes, or
 // (deleted) that the link has left its bridge. Other attributes of such a
 // message are partial and are not taken.
 func (e *Engine) applyBridgePort(gone bool) {
-	have := e.links.get(e.link.Index)
-	if have == nil {
-		return
-	}
-	next := *have
-	if gone {
+	have := e.links.get(e.scratch.link.Index)
+	if have == nil || gone {
 		return // the RTM_NEWLINK that says "no master" follows
 	}
-	next.Port = e.link.Port
-	old, changed := e.links.put(next.Index, &next)
-	if changed {
-		e.stats.Changes++
-		e.sink.LinkChanged(e.ns, old, e.links.get(next.Index))
+	next := *have
+	next.Port = e.scratch.link.Port
+	if old, changed := e.links.put(next.Index, &next); changed {
+		e.linkChanged(old, e.links.get(next.Index))
 	}
 }
 
@@ -98,29 +126,31 @@ func (e *Engine) delLink(index uint32) {
 	old := e.links.del(index)
 	if old == nil {
 		if e.replaying {
-			e.implyRoutesGone(func(r *rtnl.Route) bool { return r.Oif == index })
+			e.linkWent(index)
 		}
 		return
 	}
 	if e.byName[old.Name] == index {
 		delete(e.byName, old.Name)
 	}
-	e.stats.Changes++
-	e.sink.LinkChanged(e.ns, old, nil)
-	e.implyRoutesGone(func(r *rtnl.Route) bool { return r.Oif == index })
+	e.linkChanged(old, nil)
+	e.linkWent(index)
 	for _, a := range e.AddrsOn(index) {
 		e.delAddr(model.KeyOfAddr(e.ns, &a))
+	}
+	for _, k := range e.neighs.where(func(k neighKey) bool { return k.index == index }, neighKey.compare) {
+		e.delNeigh(k)
 	}
 }
 
 func (e *Engine) applyAddr(gone bool) {
-	a := &e.addr
+	a := &e.scratch.addr
 	key := model.KeyOfAddr(e.ns, a)
 	if gone {
 		e.delAddr(key)
 		return
 	}
-	if old, changed := e.addrs.put(key, a); changed {
+	if old, changed := e.addrs.put(key, a, e.now); changed {
 		e.stats.Changes++
 		e.sink.AddrChanged(e.ns, old, e.addrs.get(key))
 	}
@@ -135,97 +165,85 @@ func (e *Engine) delAddr(key model.AddrKey) {
 		e.stats.Changes++
 		e.sink.AddrChanged(e.ns, old, nil)
 	}
-	if !key.Local.Is4() {
-		return
-	}
-	// The kernel says nothing of the IPv4 routes that go with an address:
-	// those of the main table with it as their source, and, with the last
-	// address of a link, all of the link (fib_disable_ip, fib_sync_down_addr).
-	// Newer kernels do announce the former (seen on 6.18): then this is early.
-	last := true
-	for k := range e.addrs.m {
-		if k.Index == key.Index && k.Local.Is4() {
-			last = false
-			break
-		}
-	}
-	still := e.HasLocal(key.Local)
-	e.implyRoutesGone(func(r *rtnl.Route) bool {
-		return r.Family == unix.AF_INET && (last && r.Oif == key.Index ||
-			!still && r.PrefSrc == key.Local && r.Table == unix.RT_TABLE_MAIN)
-	})
-}
-
-// implyRoutesGone removes the routes that the kernel has removed without a
-// word. Routes with several next hops may have lost one only: they are read
-// again.
-func (e *Engine) implyRoutesGone(gone func(*rtnl.Route) bool) {
-	// The rule holds in the order of the kernel's announcements. A dump, and
-	// notifications that waited for its end, are out of that order: routes that
-	// match may be newer than what is being applied. While routes are being
-	// read, old ones may still come in. Then only (another) dump tells.
-	if e.unordered || e.state[rtnl.KindRoute].dumping {
-		if e.state[rtnl.KindRoute].dumping || e.routes.any(gone) {
-			e.Refresh(rtnl.KindRoute)
-		}
-		return
-	}
-	again := false
-	for _, key := range e.routes.removeIf(gone, &again) {
-		e.stats.Changes++
-		e.sink.RouteChanged(key)
-	}
-	if again {
-		e.Refresh(rtnl.KindRoute)
+	if key.Local.Is4() {
+		e.addrWent(key)
 	}
 }
 
-func (e *Engine) applyRoute(gone, replace bool) {
-	if e.route.Flags&unix.RTM_F_CLONED != 0 {
-		return // a cached exception, not a route
+func (e *Engine) applyNeigh(gone bool) {
+	n := &e.scratch.neigh
+	if n.Family == unix.AF_BRIDGE || n.Flags&unix.NTF_PROXY != 0 {
+		e.stats.Ignored++ // forwarding databases and proxy entries are tables of their own
+		return
 	}
-	// Whether the link is down is the link's to say: the kernel does not
-	// announce it for routes.
-	e.route.Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
-	if e.route.Multipath != "" {
-		e.route.Multipath = withoutHopState(e.route.Multipath)
-	}
-	key := model.KeyOfRoute(e.ns, &e.route)
-	var changed bool
+	key := neighKey{n.Index, n.Dst}
 	if gone {
-		changed = e.routes.remove(key, &e.route)
-	} else {
-		changed = e.routes.put(key, &e.route, replace)
+		e.delNeigh(key)
+		return
 	}
-	if changed {
+	if old, changed := e.neighs.put(key, n); changed {
 		e.stats.Changes++
-		e.sink.RouteChanged(key)
+		e.sink.NeighChanged(e.ns, old, e.neighs.get(key))
 	}
 }
+
+func (e *Engine) delNeigh(key neighKey) {
+	if old := e.neighs.del(key); old != nil {
+		e.stats.Changes++
+		e.sink.NeighChanged(e.ns, old, nil)
+	}
+}
+
+func (e *Engine) applyNexthop(gone bool) {
+	n := &e.scratch.nexthop
+	n.Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD // the link's to say
+	if gone {
+		e.delNexthop(n.ID)
+		return
+	}
+	old, changed := e.nexthops.put(n.ID, n)
+	if !changed {
+		return
+	}
+	e.stats.Changes++
+	e.sink.NexthopChanged(e.ns, old, e.nexthops.get(n.ID))
+	if old != nil && old.Group != n.Group {
+		e.groupChanged(n.ID)
+	}
+}
+
+func (e *Engine) delNexthop(id uint32) {
+	old := e.nexthops.del(id)
+	if old == nil && !e.replaying {
+		return
+	}
+	if old != nil {
+		e.stats.Changes++
+		e.sink.NexthopChanged(e.ns, old, nil)
+	}
+	e.nexthopWent(id)
+}
+
+// ruleState are the flags of a rule (linux/fib_rules.h) that follow from what
+// there is besides it, without a word: the target of a goto, the links.
+const ruleState = unix.FIB_RULE_UNRESOLVED | unix.FIB_RULE_IIF_DETACHED | unix.FIB_RULE_OIF_DETACHED
 
 func (e *Engine) applyRule(gone bool) {
+	r := &e.scratch.rule
+	r.Flags &^= ruleState
 	if gone {
-		if old := e.rules.del(e.rule); old != nil {
-			e.stats.Changes++
-			e.sink.RuleChanged(e.ns, old, nil)
-		}
+		e.delRule(r)
 		return
 	}
-	if old, changed := e.rules.put(e.rule, &e.rule); changed {
+	if old, changed := e.rules.put(*r, r); changed {
 		e.stats.Changes++
-		e.sink.RuleChanged(e.ns, old, &e.rule)
+		e.sink.RuleChanged(e.ns, old, r)
 	}
 }
 
-// withoutHopState takes the flags off the next hops of a multipath route that
-// follow from their links.
-func withoutHopState(multipath string) string {
-	hops, err := rtnl.Hops(multipath)
-	if err != nil {
-		return multipath
+func (e *Engine) delRule(r *rtnl.Rule) {
+	if old := e.rules.del(*r); old != nil {
+		e.stats.Changes++
+		e.sink.RuleChanged(e.ns, old, nil)
 	}
-	for i := range hops {
-		hops[i].Flags &^= unix.RTNH_F_LINKDOWN | unix.RTNH_F_DEAD
-	}
-	return rtnl.AppendHops(hops)
 }

@@ -1,42 +1,32 @@
 package mirror
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/model"
+	"netbraid/internal/rib"
 	"netbraid/rtnl"
 )
 
 // Sink hears of every change of the model, in order. old and new are nil for
 // "not there"; they are valid only during the call. Calls come from within
-// Step and must not call back into the Engine's Step.
+// the Engine's methods and must not call back into those that take events.
 type Sink interface {
 	LinkChanged(ns model.NS, old, new *rtnl.Link)
 	AddrChanged(ns model.NS, old, new *rtnl.Addr)
-	RouteChanged(key model.RouteKey)
+	NeighChanged(ns model.NS, old, new *rtnl.Neigh)
+	NexthopChanged(ns model.NS, old, new *rtnl.Nexthop)
 	RuleChanged(ns model.NS, old, new *rtnl.Rule)
-	// SyncBegin and SyncEnd bracket the changes that a dump brings.
+	// RouteChanged tells that the routes of a key are not what they were;
+	// Engine.Routes has them.
+	RouteChanged(key model.RouteKey)
+	// SyncBegin and SyncEnd bracket the changes that a dump brings. In between
+	// the model of this kind is neither the old nor the new one. A dump that
+	// fails begins again, without an end.
 	SyncBegin(ns model.NS, kind rtnl.Kind)
 	SyncEnd(ns model.NS, kind rtnl.Kind)
-}
-
-// Params are the engine's limits.
-type Params struct {
-	// SyncAttemptDelayMax bounds the delay before a new attempt when loss
-	// follows loss; the first is immediate.
-	SyncAttemptDelayMax time.Duration
-	// PendingMax bounds the bytes of notifications kept while a dump runs;
-	// beyond it the attempt counts as lost.
-	PendingMax int
-}
-
-// DefaultParams are linux-cp's where they still mean something.
-func DefaultParams() Params {
-	return Params{SyncAttemptDelayMax: 2 * time.Second, PendingMax: 64 << 20}
 }
 
 // Request is what the engine needs the shell to do.
@@ -49,14 +39,8 @@ type Request struct {
 	Epoch     uint32 // comes back with the answer; answers of an older epoch are ignored
 }
 
-// Stats counts what the engine has seen.
-type Stats struct {
-	Messages, Ignored, Malformed, Losses, Resyncs, Changes uint64
-	LastResync                                             time.Duration
-}
-
 // kinds are dumped in this order: what decisions need first comes first.
-var kinds = []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRule, rtnl.KindRoute}
+var kinds = [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNeigh, rtnl.KindRoute}
 
 // Engine is the model of one namespace.
 type Engine struct {
@@ -64,15 +48,18 @@ type Engine struct {
 	params Params
 	sink   Sink
 
-	links  table[uint32, rtnl.Link]
-	byName map[string]uint32
-	addrs  table[model.AddrKey, rtnl.Addr]
-	rules  table[rtnl.Rule, rtnl.Rule]
-	routes routeTable
+	links    table[uint32, rtnl.Link]
+	byName   map[string]uint32
+	addrs    addrTable
+	neighs   table[neighKey, rtnl.Neigh]
+	nexthops table[uint32, rtnl.Nexthop]
+	rules    table[rtnl.Rule, rtnl.Rule]
+	routes   *rib.Table
 
+	now        time.Time
 	epoch      uint32
 	subscribed bool
-	state      [8]kindState
+	state      [kindEnd]kindState
 	attempts   int
 	retryAt    time.Time
 	lostAt     time.Time
@@ -81,26 +68,45 @@ type Engine struct {
 	stats      Stats
 	out        []Request
 
-	link  rtnl.Link // scratch
-	addr  rtnl.Addr
-	rule  rtnl.Rule
-	route rtnl.Route
+	scratch struct {
+		link    rtnl.Link
+		addr    rtnl.Addr
+		neigh   rtnl.Neigh
+		nexthop rtnl.Nexthop
+		rule    rtnl.Rule
+	}
 }
 
+// phase is where the reading of a table stands.
+type phase uint8
+
+const (
+	idle      phase = iota // notifications are applied as they come
+	dumping                // they wait for the end of the dump
+	sweeping               // what the dump has not shown is being removed
+	replaying              // what has waited is being applied
+)
+
+// kindEnd is beyond every rtnl.Kind.
+const kindEnd = 8
+
 type kindState struct {
-	live    bool
-	dumping bool
-	again   bool   // dump once more when this one ends
-	pending []byte // notifications heard since the dump began, whole messages
+	live    bool // equal to the kernel but for what is on its way
+	phase   phase
+	failed  bool // the dump that is being ended was not complete
+	again   bool // dump once more when this one ends
+	tries   int  // dumps in a row that were not complete
+	retryAt time.Time
+	pending queue // notifications heard since the dump began
 }
 
 // New makes an engine that knows nothing yet; Start asks for what it needs.
 func New(ns model.NS, p Params, sink Sink) *Engine {
 	return &Engine{
-		ns: ns, params: p, sink: sink,
-		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{},
-		addrs: newTable[model.AddrKey, rtnl.Addr](), rules: newTable[rtnl.Rule, rtnl.Rule](),
-		routes: routeTable{m: map[model.RouteKey][]routeSlot{}},
+		ns: ns, params: p.withDefaults(), sink: sink,
+		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{}, addrs: newAddrTable(),
+		neighs: newTable[neighKey, rtnl.Neigh](), nexthops: newTable[uint32, rtnl.Nexthop](),
+		rules: newTable[rtnl.Rule, rtnl.Rule](), routes: rib.New(ns, p.Seed),
 	}
 }
 
@@ -114,17 +120,6 @@ func (e *Engine) Requests() []Request {
 	return out
 }
 
-// Deadline is when Tick wants to be called; zero for never.
-func (e *Engine) Deadline() time.Time { return e.retryAt }
-
-// Tick starts a delayed attempt that has become due.
-func (e *Engine) Tick(now time.Time) {
-	if !e.retryAt.IsZero() && !now.Before(e.retryAt) {
-		e.retryAt = time.Time{}
-		e.resubscribe(now)
-	}
-}
-
 // Lost tells that notifications were lost, or that the socket broke.
 func (e *Engine) Lost(now time.Time, epoch uint32) {
 	if epoch != e.epoch {
@@ -135,23 +130,22 @@ func (e *Engine) Lost(now time.Time, epoch uint32) {
 }
 
 func (e *Engine) lose(now time.Time) {
-	e.lostAt = now
-	e.subscribed = false
-	for i := range e.state {
-		e.state[i] = kindState{live: e.state[i].live}
+	e.now = now
+	if e.lostAt.IsZero() || e.attempts == 0 {
+		e.lostAt = now
 	}
+	e.subscribed = false
+	e.state = [kindEnd]kindState{}
 	e.epoch++
 	e.attempts++
 	if e.attempts <= 2 {
-		e.resubscribe(now)
+		e.resubscribe()
 		return
 	}
-	shift := min(e.attempts-3, 8)
-	delay := min(10*time.Millisecond<<shift, e.params.SyncAttemptDelayMax)
-	e.retryAt = now.Add(delay)
+	e.retryAt = now.Add(e.params.delay(e.attempts - 3))
 }
 
-func (e *Engine) resubscribe(time.Time) {
+func (e *Engine) resubscribe() {
 	e.out = append(e.out, Request{NS: e.ns, Subscribe: true, Epoch: e.epoch})
 }
 
@@ -166,72 +160,68 @@ func (e *Engine) Subscribed(epoch uint32) {
 	}
 }
 
-func (e *Engine) dump(k rtnl.Kind) {
-	st := &e.state[k]
-	if st.dumping {
-		st.again = true
-		return
-	}
-	st.dumping, st.again = true, false
-	e.bump(k)
-	e.out = append(e.out, Request{NS: e.ns, Dump: k, Epoch: e.epoch})
-}
-
 // Refresh reads a table again, without any loss: somebody has reason to
 // believe that the model is not right.
 func (e *Engine) Refresh(k rtnl.Kind) {
-	if e.subscribed && (e.state[k].live || e.state[k].dumping) {
+	if e.subscribed && e.state[k].retryAt.IsZero() {
 		e.dump(k)
 	}
 }
 
-func (e *Engine) bump(k rtnl.Kind) {
+func (e *Engine) dump(k rtnl.Kind) {
+	st := &e.state[k]
+	if st.phase != idle {
+		st.again = true
+		return
+	}
+	*st = kindState{phase: dumping, tries: st.tries, pending: st.pending}
+	e.begin(k)
+	e.sink.SyncBegin(e.ns, k)
+	e.out = append(e.out, Request{NS: e.ns, Dump: k, Epoch: e.epoch})
+}
+
+// begin starts a new generation of a kind.
+func (e *Engine) begin(k rtnl.Kind) {
 	switch k {
 	case rtnl.KindLink:
 		e.links.gen++
 	case rtnl.KindAddr:
 		e.addrs.gen++
+	case rtnl.KindNeigh:
+		e.neighs.gen++
+	case rtnl.KindNexthop:
+		e.nexthops.gen++
 	case rtnl.KindRule:
 		e.rules.gen++
 	case rtnl.KindRoute:
-		e.routes.gen++
+		e.routes.Begin()
 	}
 }
 
-// Live tells whether the table has been read completely at least once and
-// nothing has been lost since.
-func (e *Engine) Live(k rtnl.Kind) bool {
-	return e.subscribed && e.state[k].live && !e.state[k].dumping
-}
-
-// Stats returns the counters.
-func (e *Engine) Stats() Stats { return e.stats }
-
-// Notified applies one datagram of notifications.
+// Notified applies notifications: one or more whole messages.
 func (e *Engine) Notified(now time.Time, epoch uint32, b []byte) {
 	if epoch != e.epoch {
 		return // heard on a socket that has been given up
 	}
+	e.clock(now)
 	for len(b) > 0 {
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {
 			e.stats.Malformed++
 			return
 		}
-		kind, ok := kindOf(h.Type)
-		switch {
-		case !ok:
+		kind := kindOf(h.Type)
+		switch st := &e.state[kind]; {
+		case kind == 0:
 			e.stats.Ignored++
-		case e.state[kind].dumping:
-			st := &e.state[kind]
-			if len(st.pending) > e.params.PendingMax {
-				e.stats.Losses++
-				e.lose(now)
-				return
-			}
-			st.pending = append(st.pending, b[:len(b)-len(rest)]...)
-		default:
+		case st.phase == idle:
 			e.apply(h, body)
+		case st.pending.size > e.params.PendingMax:
+			e.stats.Losses++
+			e.lose(now)
+			return
+		default:
+			st.pending.add(now, b[:len(b)-len(rest)])
 		}
 		b = rest
 	}
@@ -250,210 +240,52 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 			e.stats.Malformed++
 			return
 		}
-		if kind, ok := kindOf(h.Type); ok && e.state[kind].dumping {
+		if kind := kindOf(h.Type); e.state[kind].phase == dumping {
 			e.apply(h, body)
 		}
 		b = rest
 	}
 }
 
-// DumpDone ends a dump. Only a complete, uninterrupted one sweeps.
+// DumpDone ends a dump. Only a complete, uninterrupted one sweeps. A kernel
+// that does not know a kind has a complete, empty table of it. Work may be
+// left, see Busy.
 func (e *Engine) DumpDone(now time.Time, epoch uint32, k rtnl.Kind, complete, interrupted bool) {
-	if epoch != e.epoch || !e.state[k].dumping {
+	if epoch != e.epoch || e.state[k].phase != dumping {
 		return
 	}
-	e.unordered = true
-	defer func() { e.unordered = false }()
+	e.clock(now)
 	st := &e.state[k]
-	st.dumping = false
-	if !complete || interrupted {
-		if !complete {
-			e.attempts++
-		}
-		if e.attempts > 50 {
-			e.lose(now)
-			return
-		}
-		e.replay(st)
-		e.dump(k)
-		return
+	st.failed = !complete || interrupted
+	if st.failed {
+		st.phase = replaying
+		e.stats.Incomplete++
+	} else {
+		st.phase = sweeping
 	}
-	e.sink.SyncBegin(e.ns, k)
-	e.sweep(k)
-	e.replay(st)
-	st.live = true
-	e.sink.SyncEnd(e.ns, k)
-	if st.again {
-		e.dump(k)
-	}
-	if e.allLive() {
-		e.attempts = 0
-		e.stats.Resyncs++
-		e.stats.LastResync = now.Sub(e.lostAt)
-	}
+	e.work()
 }
 
-func (e *Engine) allLive() bool {
-	for _, k := range kinds {
-		if !e.Live(k) {
-			return false
-		}
-	}
-	return true
+func (e *Engine) clock(now time.Time) {
+	e.now = now
+	e.routes.Clock(now)
 }
 
-func (e *Engine) replay(st *kindState) {
-	b := st.pending
-	st.pending = nil
-	e.replaying = true
-	defer func() { e.replaying = false }()
-	for len(b) > 0 {
-		h, body, rest, err := rtnl.NextMessage(b)
-		if err != nil {
-			return
-		}
-		e.apply(h, body)
-		b = rest
-	}
-}
-
-func (e *Engine) sweep(k rtnl.Kind) {
-	switch k {
-	case rtnl.KindLink:
-		stale := e.links.stale()
-		slices.Sort(stale)
-		for _, i := range stale {
-			e.delLink(i)
-		}
-	case rtnl.KindAddr:
-		stale := e.addrs.stale()
-		slices.SortFunc(stale, model.AddrKey.Compare)
-		for _, a := range stale {
-			e.delAddr(a)
-		}
-	case rtnl.KindRule:
-		for _, r := range e.rules.stale() {
-			old := e.rules.del(r)
-			e.sink.RuleChanged(e.ns, old, nil)
-		}
-	case rtnl.KindRoute:
-		for _, key := range e.routes.sweep() {
-			e.sink.RouteChanged(key)
-		}
-	}
-}
-
-func kindOf(msgType uint16) (rtnl.Kind, bool) {
+// kindOf tells what a message is about; 0 for what is not mirrored.
+func kindOf(msgType uint16) rtnl.Kind {
 	switch msgType {
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		return rtnl.KindLink, true
-	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return rtnl.KindAddr, true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return rtnl.KindRoute, true
+		return rtnl.KindRoute
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		return rtnl.KindLink
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return rtnl.KindAddr
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		return rtnl.KindNeigh
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
-		return rtnl.KindRule, true
+		return rtnl.KindRule
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		return rtnl.KindNexthop
 	}
-	return 0, false
-}
-
-// Link returns the link of an ifindex, or nil. It stays valid until the next
-// event.
-func (e *Engine) Link(index uint32) *rtnl.Link { return e.links.get(index) }
-
-// LinkByName returns the link of a name, or nil.
-func (e *Engine) LinkByName(name string) *rtnl.Link {
-	if i, ok := e.byName[name]; ok {
-		return e.links.get(i)
-	}
-	return nil
-}
-
-// MaxIndex is the highest ifindex in use.
-func (e *Engine) MaxIndex() uint32 {
-	var top uint32
-	for i := range e.links.m {
-		top = max(top, i)
-	}
-	return top
-}
-
-// Addr returns the address of a key, or nil.
-func (e *Engine) Addr(k model.AddrKey) *rtnl.Addr { return e.addrs.get(k) }
-
-// AddrsOn returns the addresses of a link, sorted.
-func (e *Engine) AddrsOn(index uint32) []rtnl.Addr {
-	var out []rtnl.Addr
-	for k, s := range e.addrs.m {
-		if k.Index == index {
-			out = append(out, s.v)
-		}
-	}
-	slices.SortFunc(out, func(a, b rtnl.Addr) int {
-		return model.KeyOfAddr(0, &a).Compare(model.KeyOfAddr(0, &b))
-	})
-	return out
-}
-
-// HasLocal tells whether ip is an address of some link.
-func (e *Engine) HasLocal(ip netip.Addr) bool {
-	for k := range e.addrs.m {
-		if k.Local == ip {
-			return true
-		}
-	}
-	return false
-}
-
-// Routes returns the routes of a slot in the kernel's order.
-func (e *Engine) Routes(k model.RouteKey) []rtnl.Route { return e.routes.get(k) }
-
-// RoutesOn returns the routes with one next hop that go through a link, in key
-// order.
-func (e *Engine) RoutesOn(index uint32) []rtnl.Route {
-	var out []rtnl.Route
-	e.Each(nil, nil, func(r *rtnl.Route) {
-		if r.Oif == index {
-			out = append(out, *r)
-		}
-	}, nil)
-	return out
-}
-
-// Rule tells whether the rule is there.
-func (e *Engine) Rule(r *rtnl.Rule) bool { return e.rules.get(*r) != nil }
-
-// Each calls the functions that are not nil for every object, in key order.
-func (e *Engine) Each(link func(*rtnl.Link), addr func(*rtnl.Addr), route func(*rtnl.Route), rule func(*rtnl.Rule)) {
-	if link != nil {
-		for _, i := range sortedKeys(e.links.m, func(a, b uint32) int { return int(a) - int(b) }) {
-			link(e.links.get(i))
-		}
-	}
-	if addr != nil {
-		for _, k := range sortedKeys(e.addrs.m, model.AddrKey.Compare) {
-			addr(e.addrs.get(k))
-		}
-	}
-	if route != nil {
-		for _, k := range sortedKeys(e.routes.m, model.RouteKey.Compare) {
-			for i := range e.routes.m[k] {
-				route(&e.routes.m[k][i].r)
-			}
-		}
-	}
-	if rule != nil {
-		for _, s := range e.rules.m {
-			rule(&s.v)
-		}
-	}
-}
-
-func sortedKeys[K comparable, V any](m map[K]V, cmp func(a, b K) int) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, cmp)
-	return keys
+	return 0
 }

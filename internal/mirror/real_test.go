@@ -20,12 +20,14 @@ import (
 
 type quiet struct{}
 
-func (quiet) LinkChanged(model.NS, *rtnl.Link, *rtnl.Link) {}
-func (quiet) AddrChanged(model.NS, *rtnl.Addr, *rtnl.Addr) {}
-func (quiet) RouteChanged(model.RouteKey)                  {}
-func (quiet) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule) {}
-func (quiet) SyncBegin(model.NS, rtnl.Kind)                {}
-func (quiet) SyncEnd(model.NS, rtnl.Kind)                  {}
+func (quiet) LinkChanged(model.NS, *rtnl.Link, *rtnl.Link)          {}
+func (quiet) AddrChanged(model.NS, *rtnl.Addr, *rtnl.Addr)          {}
+func (quiet) RouteChanged(model.RouteKey)                           {}
+func (quiet) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
+func (quiet) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}
+func (quiet) NexthopChanged(model.NS, *rtnl.Nexthop, *rtnl.Nexthop) {}
+func (quiet) SyncBegin(model.NS, rtnl.Kind)                         {}
+func (quiet) SyncEnd(model.NS, rtnl.Kind)                           {}
 
 // live is an engine on a real namespace.
 type live struct {

@@ -62,6 +62,7 @@ func (k *Kernel) Dump(req []byte) (datagrams [][]byte) {
 		k.dumpNeighs(d, family, body)
 	case unix.RTM_GETRULE:
 		k.dumpRules(d, family)
+	case unix.RTM_GETNEXTHOP: // there are none
 	default:
 		return [][]byte{rtnl.AppendError(nil, h.Seq, int(unix.EOPNOTSUPP), h, "")}
 	}

@@ -1,0 +1,189 @@
+package mirror
+
+import (
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/internal/rib"
+	"netbraid/rtnl"
+)
+
+// What the kernel removes without a word. A rule holds in the order of the
+// kernel's announcements; out of it, or when it is not certain what has gone,
+// the table is read again.
+
+// linkWentDown removes the IPv4 routes of a link: those with one next hop, and
+// those of which every next hop is down. Local routes of addresses stay
+// (fib_sync_down_dev without force, net/ipv4/fib_semantics.c).
+func (e *Engine) linkWentDown(index uint32) {
+	e.implyRoutes(index, func(r *rtnl.Route) verdict {
+		switch {
+		case r.Family != unix.AF_INET || r.Scope == unix.RT_SCOPE_HOST:
+			return stays
+		case r.Multipath != "":
+			return e.multipath(r, index)
+		}
+		return goneIf(r.Oif == index)
+	})
+}
+
+// linkWent removes the routes of a link that has been deleted. An IPv4 route
+// goes with any of its next hops.
+func (e *Engine) linkWent(index uint32) {
+	e.implyRoutes(index, func(r *rtnl.Route) verdict {
+		if r.Multipath != "" {
+			return goneIf(r.Family == unix.AF_INET && throughHop(r, index))
+		}
+		return goneIf(r.Oif == index)
+	})
+}
+
+// addrWent removes the IPv4 routes that go with an address: those of its table
+// with it as their source, and, with the last address of a link, all of the
+// link (fib_disable_ip, fib_sync_down_addr). Newer kernels do announce the
+// former (seen on 6.18): then this is early.
+func (e *Engine) addrWent(key model.AddrKey) {
+	if !e.addrs.has4(key.Index) {
+		e.implyRoutes(key.Index, func(r *rtnl.Route) verdict {
+			switch {
+			case r.Family != unix.AF_INET:
+				return stays
+			case r.Multipath != "":
+				return e.multipath(r, key.Index)
+			}
+			return goneIf(r.Oif == key.Index)
+		})
+	}
+	if !e.HasLocal(key.Local) {
+		e.imply(rib.Match{Table: e.tableOf(key.Index), Attr: func(r *rtnl.Route) bool {
+			return r.Family == unix.AF_INET && r.PrefSrc == key.Local
+		}})
+	}
+}
+
+// nexthopWent removes the routes that use a next-hop object.
+func (e *Engine) nexthopWent(id uint32) {
+	e.imply(rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID == id }})
+}
+
+// groupChanged reads routes again that show the members of a group.
+func (e *Engine) groupChanged(id uint32) {
+	shows := rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID == id && (r.Multipath != "" || r.Oif != 0) }}
+	if e.state[rtnl.KindRoute].phase != idle || e.routes.Any(shows) {
+		e.Refresh(rtnl.KindRoute)
+	}
+}
+
+// tableOf is the main table for the addresses of a link: that of its VRF if it
+// is in one.
+func (e *Engine) tableOf(index uint32) uint32 {
+	if l := e.links.get(index); l != nil {
+		if m := e.links.get(l.Master); m != nil && m.VRFTable != 0 {
+			return m.VRFTable
+		}
+	}
+	return unix.RT_TABLE_MAIN
+}
+
+type verdict uint8
+
+const (
+	stays verdict = iota
+	perhaps
+	gone
+)
+
+func goneIf(b bool) verdict {
+	if b {
+		return gone
+	}
+	return stays
+}
+
+// multipath judges a route that has lost its next hops on a link: it goes when
+// all the others are dead as well.
+func (e *Engine) multipath(r *rtnl.Route, index uint32) verdict {
+	hops, err := rtnl.Hops(r.Multipath)
+	if err != nil {
+		return perhaps
+	}
+	v, through := gone, false
+	for _, h := range hops {
+		l := e.links.get(h.Oif)
+		switch {
+		case h.Oif == index:
+			through = true
+		case l == nil || l.Flags&unix.IFF_UP == 0:
+		case !e.addrs.has4(h.Oif):
+			v = min(v, perhaps) // dead if it has had an address since it came up
+		default:
+			v = stays
+		}
+	}
+	if !through {
+		return stays
+	}
+	return v
+}
+
+func throughHop(r *rtnl.Route, index uint32) bool {
+	hops, err := rtnl.Hops(r.Multipath)
+	for _, h := range hops {
+		if h.Oif == index {
+			return true
+		}
+	}
+	return err != nil
+}
+
+// implyRoutes removes the routes that are certain to have gone with a link.
+// Next-hop objects go with their link as silently as the routes that use them,
+// in every family: both are read again.
+func (e *Engine) implyRoutes(index uint32, judge func(*rtnl.Route) verdict) {
+	doubt := false
+	e.imply(rib.Match{Attr: func(r *rtnl.Route) bool {
+		if r.NHID != 0 {
+			return false
+		}
+		v := judge(r)
+		doubt = doubt || v == perhaps
+		return v == gone
+	}})
+	if e.nexthopOn(index) {
+		e.Refresh(rtnl.KindNexthop)
+		if e.routes.Any(rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID != 0 }}) {
+			doubt = true
+		}
+	}
+	if doubt {
+		e.Refresh(rtnl.KindRoute)
+	}
+}
+
+// nexthopOn tells whether a next-hop object goes through a link, or could.
+func (e *Engine) nexthopOn(index uint32) bool {
+	if e.state[rtnl.KindNexthop].phase != idle {
+		return true
+	}
+	for _, s := range e.nexthops.m {
+		if s.v.Oif == index {
+			return true
+		}
+	}
+	return false
+}
+
+// imply removes the routes that the kernel has removed without a word. A dump,
+// and notifications that waited for its end, are out of the kernel's order:
+// routes that match may be newer than what is being applied. While routes are
+// being read, old ones may still come in. Then only (another) dump tells.
+func (e *Engine) imply(m rib.Match) {
+	switch {
+	case e.state[rtnl.KindRoute].phase != idle:
+		e.Refresh(rtnl.KindRoute)
+	case !e.unordered:
+		e.routes.Remove(m, e.routeChanged)
+	case e.routes.Any(m):
+		e.Refresh(rtnl.KindRoute)
+	}
+}

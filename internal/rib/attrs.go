@@ -1,0 +1,119 @@
+package rib
+
+import "netbraid/rtnl"
+
+// attr is what routes share: everything of a route but its key.
+type attr struct {
+	route rtnl.Route // Dst, Table, Priority and TOS are zero
+	refs  uint32
+	raws  []string // the spellings that are remembered
+}
+
+// rawsMax bounds the spellings remembered for one set of attributes.
+const rawsMax = 16
+
+// attrs interns attributes: first by the octets of a message, which costs no
+// decoding, then by value.
+type attrs struct {
+	list  []attr // [0] is not used
+	free  []uint32
+	raw   map[string]uint32
+	canon map[rtnl.Route]uint32
+	// recent has spellings that came lately, each in the place of its hash.
+	recent [256]spelling
+}
+
+type spelling struct {
+	raw string
+	id  uint32
+}
+
+// place gives a spelling's place in recent. What differs from route to route is
+// the gateway and the link, which come last.
+func place(raw []byte) uint8 {
+	var h uint64
+	if n := len(raw); n >= 16 {
+		h = ne.Uint64(raw[n-16:])*0x9e3779b97f4a7c15 ^ ne.Uint64(raw[n-8:])*0xd6e8feb86659fd93
+	}
+	return uint8(h >> 56)
+}
+
+// byOctets gives the id of attributes that have come in this spelling before.
+func (a *attrs) byOctets(raw []byte) (uint32, bool) {
+	r := &a.recent[place(raw)]
+	if r.id != 0 && r.raw == string(raw) {
+		return r.id, true
+	}
+	id, ok := a.raw[string(raw)]
+	if ok {
+		e := &a.list[id]
+		for _, s := range e.raws {
+			if s == string(raw) {
+				*r = spelling{s, id}
+			}
+		}
+	}
+	return id, ok
+}
+
+func newAttrs() attrs {
+	return attrs{list: make([]attr, 1), raw: map[string]uint32{}, canon: map[rtnl.Route]uint32{}}
+}
+
+// byValue gives the id of r's attributes, which it makes when they are new.
+func (a *attrs) byValue(r *rtnl.Route) uint32 {
+	t := template(r)
+	if id, ok := a.canon[t]; ok {
+		return id
+	}
+	var id uint32
+	if n := len(a.free); n > 0 {
+		id, a.free = a.free[n-1], a.free[:n-1]
+	} else {
+		id = uint32(len(a.list))
+		a.list = append(a.list, attr{})
+	}
+	a.list[id] = attr{route: t}
+	a.canon[t] = id
+	return id
+}
+
+// remember notes that raw spells the attributes of id.
+func (a *attrs) remember(raw []byte, id uint32) {
+	if e := &a.list[id]; len(e.raws) < rawsMax {
+		s := string(raw)
+		e.raws = append(e.raws, s)
+		a.raw[s] = id
+	}
+}
+
+func (a *attrs) hold(id uint32) { a.list[id].refs++ }
+
+// drop gives one use back; the last one frees the entry.
+func (a *attrs) drop(id uint32) {
+	e := &a.list[id]
+	if e.refs--; e.refs > 0 {
+		return
+	}
+	a.forget(id)
+}
+
+func (a *attrs) forget(id uint32) {
+	e := &a.list[id]
+	delete(a.canon, e.route)
+	for _, s := range e.raws {
+		delete(a.raw, s)
+		if r := &a.recent[place([]byte(s))]; r.id == id {
+			*r = spelling{}
+		}
+	}
+	*e = attr{}
+	a.free = append(a.free, id)
+}
+
+// template is a route without its key.
+func template(r *rtnl.Route) rtnl.Route {
+	t := *r
+	t.Dst, t.Table, t.Priority, t.TOS = emptyPrefix, 0, 0, 0
+	return t
+}

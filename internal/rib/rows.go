@@ -1,0 +1,165 @@
+package rib
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl"
+)
+
+// sameRoute tells whether both describe one entry of the kernel's table; what
+// the kernel changes by itself (flags, remaining lifetime) does not count.
+func sameRoute(a, b *rtnl.Route) bool {
+	return a.Type == b.Type && a.Protocol == b.Protocol && a.Oif == b.Oif && a.NHID == b.NHID &&
+		a.Gateway == b.Gateway && a.PrefSrc == b.PrefSrc && a.Scope == b.Scope && a.Multipath == b.Multipath &&
+		a.Encap == b.Encap && a.MTU == b.MTU && a.Metrics == b.Metrics && a.Label == b.Label && a.Realm == b.Realm
+}
+
+// lifeSlack is how far two readings of one lifetime may be apart.
+const lifeSlack = 2 * time.Second
+
+// differs tells whether a route that is there looks different now.
+func (t *Table) differs(old *row, r *rtnl.Route) bool {
+	x, y := old.r, *r
+	x.Expires, y.Expires = 0, 0
+	if x != y || (old.r.Expires == 0) != (r.Expires == 0) {
+		return true
+	}
+	if r.Expires == 0 {
+		return false
+	}
+	before := old.seen.Add(time.Duration(old.r.Expires) * time.Second)
+	after := t.now.Add(time.Duration(r.Expires) * time.Second)
+	return before.Sub(after).Abs() > lifeSlack
+}
+
+// ecmp tells whether an IPv6 route is one that becomes a next hop of another of
+// its key (rt6_qualify_for_ecmp, net/ipv6/route.c).
+func ecmp(r *rtnl.Route) bool {
+	return r.Family == unix.AF_INET6 && (r.Gateway.IsValid() || r.Multipath != "" || r.NHID != 0) && r.Expires == 0
+}
+
+// putRow puts a route among those of its key as the kernel does it.
+func (t *Table) putRow(rows []row, r *rtnl.Route, flags uint16, dump bool) ([]row, bool) {
+	add := row{r: *r, gen: t.gen, seen: t.now}
+	for i := range rows {
+		if sameRoute(&rows[i].r, r) {
+			changed := t.differs(&rows[i], r)
+			rows[i] = add
+			if dump {
+				moved := toFront(rows, i, t.marked(rows[:i]))
+				return rows, changed || moved
+			}
+			return rows, changed
+		}
+	}
+	switch {
+	case dump:
+		// Those of the key come in the kernel's order: this one takes the place
+		// of the first that has not been seen.
+		n := t.marked(rows)
+		if n < len(rows) {
+			rows[n] = add
+			return rows, true
+		}
+		return append(rows, add), true
+	case ecmp(r) && r.Multipath != "" && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }):
+		return replaceSiblings(rows, add), true
+	case flags&unix.NLM_F_REPLACE != 0 && len(rows) > 0:
+		// IPv6 takes the first that can be, or cannot be, a sibling as well.
+		i := slices.IndexFunc(rows, func(x row) bool { return r.Family == unix.AF_INET6 && ecmp(&x.r) == ecmp(r) })
+		rows[max(i, 0)] = add
+		return rows, true
+	case r.Family == unix.AF_INET && flags&unix.NLM_F_APPEND == 0:
+		return append([]row{add}, rows...), true
+	}
+	return append(rows, add), true
+}
+
+// replaceSiblings lets an announcement of all next hops take the place of those
+// that were siblings.
+func replaceSiblings(rows []row, add row) []row {
+	out, done := rows[:0:0], false
+	for i := range rows {
+		switch {
+		case !ecmp(&rows[i].r):
+			out = append(out, rows[i])
+		case !done:
+			out, done = append(out, add), true
+		}
+	}
+	return out
+}
+
+// marked counts the rows that this generation has seen, which are the first.
+func (t *Table) marked(rows []row) int {
+	n := 0
+	for i := range rows {
+		if rows[i].gen == t.gen {
+			n++
+		}
+	}
+	return n
+}
+
+// toFront moves row i to place n, n <= i.
+func toFront(rows []row, i, n int) bool {
+	if i == n {
+		return false
+	}
+	x := rows[i]
+	copy(rows[n+1:i+1], rows[n:i])
+	rows[n] = x
+	return true
+}
+
+// cutRow removes a route from those of its key, or a next hop from the route
+// that has it.
+func (t *Table) cutRow(rows []row, r *rtnl.Route) ([]row, bool) {
+	for i := range rows {
+		if sameRoute(&rows[i].r, r) {
+			return append(rows[:i:i], rows[i+1:]...), true
+		}
+	}
+	if r.Family != unix.AF_INET6 || r.Multipath != "" {
+		return rows, false
+	}
+	for i := range rows {
+		if left, ok := withoutHop(&rows[i].r, r); ok {
+			rows[i].r = left
+			return rows, true
+		}
+	}
+	return rows, false
+}
+
+// withoutHop takes the next hop of gone off a route with several: of IPv6
+// siblings the kernel announces the removal of each by itself.
+func withoutHop(r, gone *rtnl.Route) (rtnl.Route, bool) {
+	if r.Multipath == "" || r.Type != gone.Type || r.Protocol != gone.Protocol {
+		return *r, false
+	}
+	hops, err := rtnl.Hops(r.Multipath)
+	if err != nil {
+		return *r, false
+	}
+	for i, h := range hops {
+		if h.Oif != gone.Oif || h.Gateway != gone.Gateway || h.Encap != gone.Encap {
+			continue
+		}
+		left := *r
+		hops = append(hops[:i], hops[i+1:]...)
+		if len(hops) > 1 {
+			left.Multipath = rtnl.AppendHops(hops)
+			return left, true
+		}
+		left.Multipath = ""
+		if len(hops) == 1 {
+			left.Oif, left.Gateway, left.Encap = hops[0].Oif, hops[0].Gateway, hops[0].Encap
+		}
+		return left, true
+	}
+	return *r, false
+}

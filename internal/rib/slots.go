@@ -1,0 +1,144 @@
+package rib
+
+import "math/bits"
+
+// key4 identifies an IPv4 route within one family of tables.
+type key4 struct {
+	dst   uint32
+	prio  uint32
+	table uint16 // index into tables
+	plen  uint8
+	tos   uint8
+}
+
+// key6 identifies an IPv6 route.
+type key6 struct {
+	hi, lo uint64
+	prio   uint32
+	table  uint16
+	plen   uint8
+	tos    uint8
+}
+
+// hash gives where a key belongs: high bits for the group, the last three for
+// the place in it. Neighbouring prefixes of one length share a group: dumps
+// come in that order.
+func (k key4) hash(seed uint64) uint64 {
+	p := uint64(k.dst) >> (32 - k.plen)
+	return mix(p>>3, uint64(k.plen)<<48|uint64(k.tos)<<40|uint64(k.table), k.prio, seed)&^7 | p&7
+}
+
+func (k key6) hash(seed uint64) uint64 {
+	rest := uint64(k.plen)<<48 | uint64(k.tos)<<40 | uint64(k.table)
+	if k.plen <= 64 {
+		p := k.hi >> (64 - k.plen)
+		return mix(p>>3, rest, k.prio, seed)&^7 | p&7
+	}
+	p := k.lo >> (128 - k.plen)
+	return mix(p>>3, rest^k.hi*0x9fb21c651e98df25, k.prio, seed)&^7 | p&7
+}
+
+func mix(p, rest uint64, prio uint32, seed uint64) uint64 {
+	hi, lo := bits.Mul64(p^seed, 0x9e3779b97f4a7c15)
+	x := hi ^ lo ^ rest ^ uint64(prio)<<8
+	hi, lo = bits.Mul64(x, 0xd6e8feb86659fd93)
+	return hi ^ lo
+}
+
+type hashed interface {
+	comparable
+	hash(seed uint64) uint64
+}
+
+// slot is one route, or (attr several) all routes of a key that has more than
+// fits. attr 0 is an empty slot.
+type slot[K hashed] struct {
+	key  K
+	attr uint32
+	gen  uint16
+}
+
+// group is how many neighbouring slots share one hash.
+const group = 8
+
+// slots is an open-addressing table with linear probing.
+type slots[K hashed] struct {
+	e    []slot[K]
+	n    int
+	seed uint64
+}
+
+// home is where the search for a hash begins.
+func (s *slots[K]) home(h uint64) int {
+	g, _ := bits.Mul64(h, uint64(len(s.e)/group))
+	return int(g)*group + int(h&(group-1))
+}
+
+// find gives the slot of a key, and whether it is there; otherwise it is where
+// the key would go. The table must not be empty.
+func (s *slots[K]) find(k K, h uint64) (int, bool) {
+	for i := s.home(h); ; {
+		e := &s.e[i]
+		if e.attr == 0 {
+			return i, false
+		}
+		if e.key == k {
+			return i, true
+		}
+		if i++; i == len(s.e) {
+			i = 0
+		}
+	}
+}
+
+// lookup is find for a table that may be empty.
+func (s *slots[K]) lookup(k K) *slot[K] {
+	if s.n == 0 {
+		return nil
+	}
+	if i, ok := s.find(k, k.hash(s.seed)); ok {
+		return &s.e[i]
+	}
+	return nil
+}
+
+// room makes sure that one more fits.
+func (s *slots[K]) room() {
+	if (s.n+1)*5 > len(s.e)*4 {
+		s.resize(max(len(s.e)*3/2, 64))
+	}
+}
+
+func (s *slots[K]) resize(n int) {
+	old := s.e
+	s.e = make([]slot[K], (n+group-1)/group*group)
+	for i := range old {
+		if e := &old[i]; e.attr != 0 {
+			j, _ := s.find(e.key, e.key.hash(s.seed))
+			s.e[j] = *e
+		}
+	}
+}
+
+// remove empties slot i and moves up what probed past it.
+func (s *slots[K]) remove(i int) {
+	s.n--
+	for {
+		j := i
+		for {
+			if j++; j == len(s.e) {
+				j = 0
+			}
+			if s.e[j].attr == 0 {
+				s.e[i] = slot[K]{}
+				return
+			}
+			h := s.home(s.e[j].key.hash(s.seed))
+			if i <= j && (h <= i || h > j) || i > j && h <= i && h > j {
+				break
+			}
+		}
+		s.e[i] = s.e[j]
+		i = j
+	}
+}

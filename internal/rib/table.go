@@ -1,0 +1,304 @@
+package rib
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// several in a slot says that the routes of its key are in Table.rows: more
+// than one, or one with a lifetime.
+const several = ^uint32(0)
+
+var emptyPrefix netip.Prefix
+
+// Table is the routes of one namespace. It is not safe for concurrent use.
+type Table struct {
+	ns     model.NS
+	v4     slots[key4]
+	v6     slots[key6]
+	tables tables
+	attrs  attrs
+	// rows has the keys that a slot cannot hold, in the kernel's order.
+	rows map[model.RouteKey][]row
+	n    int
+	gen  uint16
+	now  time.Time
+
+	at    stage // of the sweep
+	pos   int
+	stale []model.RouteKey // keys of rows that are still to be swept
+
+	raw   []byte // scratch of split
+	k4    key4
+	k6    key6
+	route rtnl.Route
+	heads []verdict
+}
+
+// row is one route of a key that has several.
+type row struct {
+	r    rtnl.Route
+	gen  uint16
+	seen time.Time // when r.Expires was true
+}
+
+// New makes an empty table. Equal calls on tables of an equal seed give equal
+// answers in an equal order.
+func New(ns model.NS, seed uint64) *Table {
+	return &Table{
+		ns: ns, v4: slots[key4]{seed: seed}, v6: slots[key6]{seed: seed},
+		attrs: newAttrs(), rows: map[model.RouteKey][]row{}, gen: 1,
+	}
+}
+
+// Clock tells the time of the messages that follow: lifetimes are compared as
+// deadlines.
+func (t *Table) Clock(now time.Time) { t.now = now }
+
+// Len is the number of routes.
+func (t *Table) Len() int { return t.n }
+
+// Shared is the number of different sets of attributes.
+func (t *Table) Shared() int { return len(t.attrs.list) - 1 - len(t.attrs.free) }
+
+// Sizes in octets; those of rows and attributes with their share of a map.
+const (
+	slot4Size = 20
+	slot6Size = 32
+	rowSize   = 512
+	attrSize  = 640
+)
+
+// Bytes is the memory of the slots and of what does not fit them, near enough.
+func (t *Table) Bytes() int {
+	return len(t.v4.e)*slot4Size + len(t.v6.e)*slot6Size + len(t.rows)*rowSize + len(t.attrs.list)*attrSize
+}
+
+// Put takes the body of an RTM_NEWROUTE with its nlmsg_flags; dump says that it
+// belongs to a dump and not to a notification. changed tells whether anything
+// is different now; key is only valid then.
+func (t *Table) Put(body []byte, flags uint16, dump bool) (key model.RouteKey, changed bool, err error) {
+	family, plain := t.split(body)
+	switch {
+	case !plain:
+	case family == unix.AF_INET:
+		if changed, done := put(t, &t.v4, t.k4, body, flags, dump); done {
+			if changed {
+				key = t.key4(t.k4)
+			}
+			return key, changed, nil
+		}
+	default:
+		if changed, done := put(t, &t.v6, t.k6, body, flags, dump); done {
+			if changed {
+				key = t.key6(t.k6)
+			}
+			return key, changed, nil
+		}
+	}
+	return t.general(body, func(rows []row, r *rtnl.Route) ([]row, bool) {
+		return t.putRow(rows, r, flags, dump)
+	})
+}
+
+// Delete takes the body of an RTM_DELROUTE.
+func (t *Table) Delete(body []byte) (key model.RouteKey, changed bool, err error) {
+	if family, plain := t.split(body); plain {
+		var done bool
+		if family == unix.AF_INET {
+			if changed, done = cut(t, &t.v4, t.k4); changed {
+				key = t.key4(t.k4)
+			}
+		} else if changed, done = cut(t, &t.v6, t.k6); changed {
+			key = t.key6(t.k6)
+		}
+		if done {
+			return key, changed, nil
+		}
+	}
+	return t.general(body, t.cutRow)
+}
+
+// put is the usual case: one route for the key, before and after. done is false
+// for the others, which have changed nothing yet.
+func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump bool) (changed, done bool) {
+	id, known := t.attrs.byOctets(t.raw)
+	if !known {
+		if ok, err := decode(body, &t.route); err != nil || !ok {
+			return false, false
+		}
+		id = t.attrs.byValue(&t.route)
+		t.attrs.remember(t.raw, id)
+	}
+	h := k.hash(s.seed)
+	if len(s.e) == 0 {
+		s.room()
+	}
+	i, found := s.find(k, h)
+	if !found {
+		if (s.n+1)*5 > len(s.e)*4 {
+			s.room()
+			i, _ = s.find(k, h)
+		}
+		s.e[i] = slot[K]{k, id, t.gen}
+		s.n++
+		t.n++
+		t.attrs.hold(id)
+		return true, true
+	}
+	e := &s.e[i]
+	if e.attr == id {
+		e.gen = t.gen
+		return false, true
+	}
+	if e.attr != several && (flags&unix.NLM_F_REPLACE != 0 || dump && e.gen != t.gen ||
+		sameRoute(&t.attrs.list[e.attr].route, &t.attrs.list[id].route)) {
+		t.attrs.hold(id)
+		t.attrs.drop(e.attr)
+		e.attr, e.gen = id, t.gen
+		return true, true
+	}
+	if t.attrs.list[id].refs == 0 {
+		t.attrs.forget(id)
+	}
+	return false, false
+}
+
+// cut removes the one route of a key.
+func cut[K hashed](t *Table, s *slots[K], k K) (changed, done bool) {
+	if s.n == 0 {
+		return false, true
+	}
+	i, found := s.find(k, k.hash(s.seed))
+	if !found {
+		return false, true
+	}
+	id, known := t.attrs.byOctets(t.raw)
+	if !known || id != s.e[i].attr {
+		return false, false
+	}
+	t.attrs.drop(id)
+	s.remove(i)
+	t.n--
+	return true, true
+}
+
+// general reads the routes of a key into rows, lets edit change them and puts
+// them back.
+func (t *Table) general(body []byte, edit func([]row, *rtnl.Route) ([]row, bool)) (model.RouteKey, bool, error) {
+	r := &t.route
+	if ok, err := decode(body, r); err != nil || !ok {
+		return model.RouteKey{}, false, err
+	}
+	key := model.KeyOfRoute(t.ns, r)
+	k4, k6, family := t.slotKey(&key)
+	var changed bool
+	switch family {
+	case unix.AF_INET:
+		changed = editSlot(t, &t.v4, k4, key, r, edit)
+	case unix.AF_INET6:
+		changed = editSlot(t, &t.v6, k6, key, r, edit)
+	default:
+		rows, n := t.rows[key], len(t.rows[key])
+		rows, changed = edit(rows, r)
+		t.n += len(rows) - n
+		if len(rows) == 0 {
+			delete(t.rows, key)
+		} else {
+			t.rows[key] = rows
+		}
+	}
+	return key, changed, nil
+}
+
+func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) bool {
+	s.room()
+	i, found := s.find(k, k.hash(s.seed))
+	var rows []row
+	if found {
+		if e := &s.e[i]; e.attr == several {
+			rows = t.rows[key]
+		} else {
+			rows = []row{{r: t.full(&key, e.attr), gen: e.gen}}
+		}
+	}
+	n := len(rows)
+	rows, changed := edit(rows, r)
+	t.n += len(rows) - n
+	setSlot(t, s, k, key, rows)
+	return changed
+}
+
+// setSlot stores the routes of a key where they fit.
+func setSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, rows []row) {
+	i, found := s.find(k, k.hash(s.seed))
+	id, gen := several, t.gen
+	if len(rows) == 1 && rows[0].r.Expires == 0 {
+		id, gen = t.attrs.byValue(&rows[0].r), rows[0].gen
+		t.attrs.hold(id)
+	}
+	if found && s.e[i].attr != several {
+		t.attrs.drop(s.e[i].attr)
+	}
+	if id == several && len(rows) > 0 {
+		t.rows[key] = rows
+	} else {
+		delete(t.rows, key)
+	}
+	switch {
+	case len(rows) == 0 && found:
+		s.remove(i)
+	case len(rows) > 0:
+		if !found {
+			s.n++
+		}
+		s.e[i] = slot[K]{k, id, gen}
+	}
+}
+
+// full is the route of a key with the attributes id.
+func (t *Table) full(k *model.RouteKey, id uint32) rtnl.Route {
+	r := t.attrs.list[id].route
+	r.Dst, r.Table, r.Priority, r.TOS = k.Dst, k.Table, k.Priority, k.TOS
+	return r
+}
+
+// slotKey gives the key of a slot; family is 0 for a key that has none.
+func (t *Table) slotKey(k *model.RouteKey) (k4 key4, k6 key6, family uint8) {
+	if k.Src.IsValid() || !k.Dst.IsValid() || k.NS != t.ns || k.Dst.Masked() != k.Dst {
+		return k4, k6, 0
+	}
+	table, ok := t.tables.index(k.Table)
+	plen := uint8(k.Dst.Bits())
+	switch {
+	case !ok:
+		return k4, k6, 0
+	case k.Family == unix.AF_INET && k.Dst.Addr().Is4():
+		a := k.Dst.Addr().As4()
+		return key4{be.Uint32(a[:]), k.Priority, table, plen, k.TOS}, k6, k.Family
+	case k.Family == unix.AF_INET6 && k.Dst.Addr().Is6():
+		a := k.Dst.Addr().As16()
+		return k4, key6{be.Uint64(a[:]), be.Uint64(a[8:]), k.Priority, table, plen, k.TOS}, k.Family
+	}
+	return k4, k6, 0
+}
+
+func (t *Table) key4(k key4) model.RouteKey {
+	var a [4]byte
+	be.PutUint32(a[:], k.dst)
+	return model.RouteKey{NS: t.ns, Family: unix.AF_INET, TOS: k.tos, Table: t.tables.ids[k.table], Priority: k.prio,
+		Dst: netip.PrefixFrom(netip.AddrFrom4(a), int(k.plen))}
+}
+
+func (t *Table) key6(k key6) model.RouteKey {
+	var a [16]byte
+	be.PutUint64(a[:], k.hi)
+	be.PutUint64(a[8:], k.lo)
+	return model.RouteKey{NS: t.ns, Family: unix.AF_INET6, TOS: k.tos, Table: t.tables.ids[k.table], Priority: k.prio,
+		Dst: netip.PrefixFrom(netip.AddrFrom16(a), int(k.plen))}
+}

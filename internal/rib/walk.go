@@ -1,0 +1,285 @@
+package rib
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/rtnl"
+)
+
+// Append appends the routes of a key to out, in the kernel's order.
+func (t *Table) Append(out []rtnl.Route, k model.RouteKey) []rtnl.Route {
+	k4, k6, family := t.slotKey(&k)
+	id := several
+	switch family {
+	case unix.AF_INET:
+		e := t.v4.lookup(k4)
+		if e == nil {
+			return out
+		}
+		id = e.attr
+	case unix.AF_INET6:
+		e := t.v6.lookup(k6)
+		if e == nil {
+			return out
+		}
+		id = e.attr
+	}
+	if id != several {
+		return append(out, t.full(&k, id))
+	}
+	rows := t.rows[k]
+	for i := range rows {
+		out = append(out, rows[i].r)
+	}
+	return out
+}
+
+// Keys appends every key to out, in no order that means anything.
+func (t *Table) Keys(out []model.RouteKey) []model.RouteKey {
+	for i := range t.v4.e {
+		if e := &t.v4.e[i]; e.attr != 0 && e.attr != several {
+			out = append(out, t.key4(e.key))
+		}
+	}
+	for i := range t.v6.e {
+		if e := &t.v6.e[i]; e.attr != 0 && e.attr != several {
+			out = append(out, t.key6(e.key))
+		}
+	}
+	for k := range t.rows {
+		out = append(out, k)
+	}
+	return out
+}
+
+// Each calls f for every route, in the order of their keys.
+func (t *Table) Each(f func(*rtnl.Route)) {
+	keys := t.Keys(make([]model.RouteKey, 0, t.n))
+	slices.SortFunc(keys, model.RouteKey.Compare)
+	var rs []rtnl.Route
+	for _, k := range keys {
+		rs = t.Append(rs[:0], k)
+		for i := range rs {
+			f(&rs[i])
+		}
+	}
+}
+
+// Begin starts a new generation: Put marks with it, Sweep removes what has not
+// been marked since.
+func (t *Table) Begin() {
+	t.at, t.pos, t.stale = sweep4, 0, nil
+	if t.gen++; t.gen != 0 {
+		return
+	}
+	t.gen = 1
+	for i := range t.v4.e {
+		t.v4.e[i].gen = 0
+	}
+	for i := range t.v6.e {
+		t.v6.e[i].gen = 0
+	}
+	for _, rows := range t.rows {
+		for i := range rows {
+			rows[i].gen = 0
+		}
+	}
+}
+
+// stage is how far a sweep has come.
+type stage uint8
+
+const (
+	sweep4 stage = iota
+	sweep6
+	sweepRows
+	swept
+)
+
+// Sweep removes what the current generation has not marked and calls gone for
+// the key of each. It looks at no more than budget slots and is true when it
+// has been through. Between its calls nothing else may change the table.
+func (t *Table) Sweep(budget int, gone func(model.RouteKey)) bool {
+	if t.at == sweep4 && sweepSlots(t, &t.v4, &budget, func(k key4) { gone(t.key4(k)) }) {
+		t.at, t.pos = sweep6, 0
+	}
+	if t.at == sweep6 && sweepSlots(t, &t.v6, &budget, func(k key6) { gone(t.key6(k)) }) {
+		t.at, t.stale = sweepRows, t.staleRows()
+	}
+	for t.at == sweepRows && len(t.stale) > 0 && budget > 0 {
+		key := t.stale[0]
+		t.stale = t.stale[1:]
+		budget--
+		t.keep(key, func(r *row) bool { return r.gen == t.gen })
+		gone(key)
+	}
+	if t.at == sweepRows && len(t.stale) == 0 {
+		t.at, t.stale = swept, nil
+	}
+	return t.at == swept
+}
+
+// removalCost is what a removal takes of a sweep's budget, in slots looked at.
+const removalCost = 16
+
+func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool {
+	for t.pos < len(s.e) && *budget > 0 {
+		*budget--
+		e := &s.e[t.pos]
+		if e.attr == 0 || e.attr == several || e.gen == t.gen {
+			t.pos++
+			continue
+		}
+		*budget -= removalCost
+		k := e.key
+		t.attrs.drop(e.attr)
+		s.remove(t.pos) // what moves up into this place is looked at next
+		t.n--
+		gone(k)
+	}
+	return t.pos >= len(s.e)
+}
+
+// staleRows lists the keys with several routes of which some were not seen.
+func (t *Table) staleRows() []model.RouteKey {
+	var keys []model.RouteKey
+	for k, rows := range t.rows {
+		if t.marked(rows) < len(rows) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, model.RouteKey.Compare)
+	return keys
+}
+
+// keep removes the rows of a key that ok does not hold for.
+func (t *Table) keep(key model.RouteKey, ok func(*row) bool) {
+	var left []row
+	for _, r := range t.rows[key] {
+		if ok(&r) {
+			left = append(left, r)
+		}
+	}
+	t.n -= len(t.rows[key]) - len(left)
+	k4, k6, family := t.slotKey(&key)
+	switch {
+	case family == unix.AF_INET:
+		setSlot(t, &t.v4, k4, key, left)
+	case family == unix.AF_INET6:
+		setSlot(t, &t.v6, k6, key, left)
+	case len(left) == 0:
+		delete(t.rows, key)
+	default:
+		t.rows[key] = left
+	}
+}
+
+// verdict says of a set of attributes whether a predicate holds.
+type verdict bool
+
+// Match tells which routes are meant. attr sees a route without its key (Dst,
+// Table, Priority and TOS are zero); Table, when it is not 0, is the only table.
+type Match struct {
+	Attr  func(r *rtnl.Route) bool
+	Table uint32
+}
+
+// judge asks for each set of attributes once.
+func (t *Table) judge(m Match) bool {
+	t.heads = slices.Grow(t.heads[:0], len(t.attrs.list))[:len(t.attrs.list)]
+	some := false
+	for i := range t.attrs.list {
+		a := &t.attrs.list[i]
+		t.heads[i] = verdict(a.refs > 0 && m.Attr(&a.route))
+		some = some || bool(t.heads[i])
+	}
+	return some
+}
+
+func (m Match) row(r *rtnl.Route) bool {
+	return (m.Table == 0 || r.Table == m.Table) && m.Attr(r)
+}
+
+// Any tells whether a route could match; the table is not looked at.
+func (t *Table) Any(m Match) bool {
+	if t.judge(m) {
+		return true
+	}
+	for _, rows := range t.rows {
+		for i := range rows {
+			if m.row(&rows[i].r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Select calls f for the key of each route that matches, in no order that means
+// anything. f must not change the table.
+func (t *Table) Select(m Match, f func(model.RouteKey)) {
+	if t.judge(m) {
+		for i := range t.v4.e {
+			if e := &t.v4.e[i]; t.hit(e.attr, e.key.table, m) {
+				f(t.key4(e.key))
+			}
+		}
+		for i := range t.v6.e {
+			if e := &t.v6.e[i]; t.hit(e.attr, e.key.table, m) {
+				f(t.key6(e.key))
+			}
+		}
+	}
+	for _, k := range t.rowsWith(m) {
+		f(k)
+	}
+}
+
+func (t *Table) hit(id uint32, table uint16, m Match) bool {
+	return id != 0 && id != several && bool(t.heads[id]) && (m.Table == 0 || t.tables.ids[table] == m.Table)
+}
+
+// Remove removes the routes that match and calls gone for the key of each.
+func (t *Table) Remove(m Match, gone func(model.RouteKey)) {
+	if t.judge(m) {
+		removeSlots(t, &t.v4, m, func(k key4) uint16 { return k.table }, func(k key4) { gone(t.key4(k)) })
+		removeSlots(t, &t.v6, m, func(k key6) uint16 { return k.table }, func(k key6) { gone(t.key6(k)) })
+	}
+	for _, k := range t.rowsWith(m) {
+		t.keep(k, func(r *row) bool { return !m.row(&r.r) })
+		gone(k)
+	}
+}
+
+func removeSlots[K hashed](t *Table, s *slots[K], m Match, table func(K) uint16, gone func(K)) {
+	for i := 0; i < len(s.e); {
+		e := &s.e[i]
+		if e.attr == 0 || e.attr == several || !t.hit(e.attr, table(e.key), m) {
+			i++
+			continue
+		}
+		k := e.key
+		t.attrs.drop(e.attr) // an id that is freed here is not given out before the end
+		s.remove(i)
+		t.n--
+		gone(k)
+	}
+}
+
+// rowsWith lists the keys with several routes of which some match.
+func (t *Table) rowsWith(m Match) []model.RouteKey {
+	var keys []model.RouteKey
+	for k, rows := range t.rows {
+		for i := range rows {
+			if m.row(&rows[i].r) {
+				keys = append(keys, k)
+				break
+			}
+		}
+	}
+	slices.SortFunc(keys, model.RouteKey.Compare)
+	return keys
+}
