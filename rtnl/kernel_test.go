@@ -3,7 +3,6 @@ package rtnl
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -240,29 +239,7 @@ func TestKernelLinks(t *testing.T) {
 	want("wan0", LinkMTU|LinkAddrGenMode|LinkFlagFields, Link{Index: idxUplink, MTU: 1492, AddrGenMode: 1, Flags: unix.IFF_UP | unix.IFF_MULTICAST})
 	want("lan0p", LinkAddr, Link{Index: idxPeer, Addr: MAC([6]byte{2, 0, 0x5e, 0, 0, 9})})
 
-	w.same("links", func() (ours, theirs []string) {
-		for _, l := range w.links() {
-			kind, hw := l.Kind, l.Addr.String()
-			if kind == "" {
-				kind = "device"
-			}
-			if l.Flags&unix.IFF_LOOPBACK != 0 {
-				hw = "" // the other library takes all zeros for none
-			}
-			ours = append(ours, fmt.Sprintf("%d %s %s mtu %d qlen %d hw %v flags %#x master %d parent %d group %d state %d promisc %d",
-				l.Index, l.Name, kind, l.MTU, l.TxQLen, hw, l.Flags, l.Master, l.Parent, l.Group, l.OperState, l.Promiscuity))
-		}
-		w.other(func(h *netlink.Handle) error {
-			all, err := h.LinkList()
-			for _, l := range all {
-				a := l.Attrs()
-				theirs = append(theirs, fmt.Sprintf("%d %s %s mtu %d qlen %d hw %v flags %#x master %d parent %d group %d state %d promisc %d",
-					a.Index, a.Name, l.Type(), a.MTU, a.TxQLen, a.HardwareAddr, a.RawFlags, a.MasterIndex, a.ParentIndex, a.Group, a.OperState, a.Promisc))
-			}
-			return err
-		})
-		return ours, theirs
-	})
+	w.same("links", w.printLinks)
 }
 
 // TestKernelBridgePorts reads ports the way `bridge link` does, through
@@ -335,34 +312,11 @@ func TestKernelAddrs(t *testing.T) {
 	w := newWorld(t)
 	w.buildLinks()
 	w.buildAddrs()
+	w.same("addresses", w.printAddrs)
 	byLocal := map[netip.Addr]Addr{}
-	w.same("addresses", func() (ours, theirs []string) {
-		for _, a := range dumpAll(w, KindAddr, Filter{}, DecodeAddr) {
-			peerText := "none"
-			if a.Peer.IsValid() {
-				peerText = netip.PrefixFrom(a.Peer, int(a.PrefixLen)).String()
-			}
-			brd := "<nil>"
-			if a.Broadcast.IsValid() {
-				brd = a.Broadcast.String()
-			}
-			ours = append(ours, fmt.Sprintf("%d %v peer %s brd %s label %q scope %d flags %#x", a.Index, a.Local, peerText, brd, a.Label, a.Scope, a.Flags))
-			byLocal[a.Local] = a
-		}
-		w.other(func(h *netlink.Handle) error {
-			all, err := h.AddrList(nil, netlink.FAMILY_ALL)
-			for _, a := range all {
-				peer := "none"
-				if a.Peer != nil {
-					peer = a.Peer.String()
-				}
-				theirs = append(theirs, fmt.Sprintf("%d %v peer %s brd %v label %q scope %d flags %#x", a.LinkIndex, a.IP, peer, a.Broadcast, a.Label, a.Scope, a.Flags))
-			}
-			return err
-		})
-		return ours, theirs
-	})
-
+	for _, a := range dumpAll(w, KindAddr, Filter{}, DecodeAddr) {
+		byLocal[a.Local] = a
+	}
 	if a := byLocal[ipa("192.0.2.1")]; a.Protocol != 77 || a.Peer.IsValid() || a.Valid != LifetimeForever {
 		t.Errorf("%+v", a)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,7 +99,7 @@ func TestKernelRoutes(t *testing.T) {
 			t.Errorf("asked for %s\n%+v\nthere is  %s\n%+v", FormatRoute(&want, nil), want, FormatRoute(&got, nil), got)
 		}
 	}
-	w.same("routes", w.printRoutes)
+	w.same("routes", w.printRoutes(unix.AF_INET, unix.AF_INET6))
 
 	in := dumpAll(w, KindRoute, Filter{Family: unix.AF_INET, Table: 1000}, DecodeRoute)
 	if len(in) != 1 || in[0].Dst != pfx("10.2.0.0/16") {
@@ -137,65 +136,6 @@ func withoutState(t *testing.T, multipath string) string {
 	return AppendHops(hops)
 }
 
-// printRoutes prints every route from both libraries in the same words.
-func (w *world) printRoutes() (ours, theirs []string) {
-	w.Helper()
-	for _, r := range dumpAll(w, KindRoute, Filter{}, DecodeRoute) {
-		var hops []string
-		list, err := Hops(r.Multipath)
-		if err != nil {
-			w.Fatal(err)
-		}
-		for _, h := range list {
-			hops = append(hops, fmt.Sprintf("[%d %d %s %d]", h.Oif, h.Weight, text(h.Gateway), h.Flags))
-		}
-		slices.Sort(hops)
-		ours = append(ours, fmt.Sprintf("%v dev %d gw %s src %s prio %d table %d proto %d scope %d type %d tos %d mtu %d flags %d hops %v",
-			r.Dst, r.Oif, text(r.Gateway), text(r.PrefSrc), r.Priority, r.Table, r.Protocol, r.Scope, r.Type, r.TOS, r.MTU, r.Flags&0xff, hops))
-	}
-	w.other(func(h *netlink.Handle) error {
-		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-			list, err := h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
-			if err != nil {
-				return err
-			}
-			for _, r := range list {
-				var hops []string
-				for _, n := range r.MultiPath {
-					hops = append(hops, fmt.Sprintf("[%d %d %s %d]", n.LinkIndex, n.Hops, gateway(n.Gw, n.Via), n.Flags))
-				}
-				slices.Sort(hops)
-				dst := map[int]string{unix.AF_INET: "0.0.0.0/0", unix.AF_INET6: "::/0"}[family]
-				if r.Dst != nil {
-					dst = r.Dst.String()
-				}
-				theirs = append(theirs, fmt.Sprintf("%v dev %d gw %s src %s prio %d table %d proto %d scope %d type %d tos %d mtu %d flags %d hops %v",
-					dst, r.LinkIndex, gateway(r.Gw, r.Via), gateway(r.Src, nil), r.Priority, r.Table, int(r.Protocol), int(r.Scope), r.Type, r.Tos, r.MTU, r.Flags&0xff, hops))
-			}
-		}
-		return nil
-	})
-	return ours, theirs
-}
-
-func text(a netip.Addr) string {
-	if !a.IsValid() {
-		return "none"
-	}
-	return a.String()
-}
-
-func gateway(ip []byte, via netlink.Destination) string {
-	if v, ok := via.(*netlink.Via); ok {
-		ip = v.Addr
-	}
-	a, ok := netip.AddrFromSlice(ip)
-	if !ok {
-		return "none"
-	}
-	return a.Unmap().String()
-}
-
 var testRules = []Rule{
 	{Family: unix.AF_INET, Priority: 100, Table: 1000, Action: unix.FR_ACT_TO_TBL, SuppressPL: -1, SuppressIG: -1,
 		Src: pfx("10.0.0.0/8"), Dst: pfx("192.0.2.0/24"), IifName: "wan0", TOS: 16, Protocol: 77},
@@ -223,51 +163,13 @@ func TestKernelRules(t *testing.T) {
 			}
 		}
 	}
-	w.same("rules", func() (ours, theirs []string) {
-		for _, r := range all {
-			if !isIP(r.Family) {
-				continue // the rules of multicast routing
-			}
-			ours = append(ours, fmt.Sprintf("%d: family %d table %d mark %#x src %s dst %s iif %q oif %q goto %d invert %v proto %d suppress %d %d tos %d",
-				r.Priority, r.Family, r.Table, r.Mark, prefixText(r.Src), prefixText(r.Dst), r.IifName, r.OifName, max(int(r.Goto), -1), r.Flags&unix.FIB_RULE_INVERT != 0,
-				r.Protocol, r.SuppressPL, r.SuppressIG, r.TOS))
-		}
-		w.other(func(h *netlink.Handle) error {
-			for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-				list, err := h.RuleList(family)
-				if err != nil {
-					return err
-				}
-				for _, r := range list {
-					src, dst := "none", "none"
-					if r.Src != nil {
-						src = r.Src.String()
-					}
-					if r.Dst != nil {
-						dst = r.Dst.String()
-					}
-					theirs = append(theirs, fmt.Sprintf("%d: family %d table %d mark %#x src %s dst %s iif %q oif %q goto %d invert %v proto %d suppress %d %d tos %d",
-						max(r.Priority, 0), family, max(r.Table, 0), r.Mark, src, dst, r.IifName, r.OifName, max(r.Goto, 0), r.Invert,
-						r.Protocol, r.SuppressPrefixlen, r.SuppressIfgroup, r.Tos))
-				}
-			}
-			return nil
-		})
-		return ours, theirs
-	})
+	w.same("rules", w.printRules)
 	for _, r := range testRules {
 		w.do(AppendRule(nil, unix.RTM_DELRULE, 0, 0, &r))
 	}
 	if left := dumpAll(w, KindRule, Filter{}, DecodeRule); len(left) != len(all)-len(testRules) {
 		t.Errorf("%d rules are left of %d", len(left), len(all))
 	}
-}
-
-func prefixText(p netip.Prefix) string {
-	if !p.IsValid() {
-		return "none"
-	}
-	return p.String()
 }
 
 func TestKernelNeighbours(t *testing.T) {
@@ -299,26 +201,7 @@ func TestKernelNeighbours(t *testing.T) {
 			}
 		}
 	}
-	w.same("neighbours", func() (ours, theirs []string) {
-		for _, n := range dumpAll(w, KindNeigh, Filter{}, DecodeNeigh) {
-			if n.Family == unix.AF_INET || n.Family == unix.AF_INET6 {
-				ours = append(ours, fmt.Sprintf("%d %v %v state %#x flags %#x type %d", n.Index, n.Dst, n.LLAddr, n.State, n.Flags, n.Type))
-			}
-		}
-		w.other(func(h *netlink.Handle) error {
-			for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-				list, err := h.NeighList(0, family)
-				if err != nil {
-					return err
-				}
-				for _, n := range list {
-					theirs = append(theirs, fmt.Sprintf("%d %v %v state %#x flags %#x type %d", n.LinkIndex, n.IP, n.HardwareAddr, n.State, n.Flags, n.Type))
-				}
-			}
-			return nil
-		})
-		return ours, theirs
-	})
+	w.same("neighbours", w.printNeighs)
 	for _, n := range dumpAll(w, KindNeigh, Filter{Index: idxUplink}, DecodeNeigh) {
 		if n.Index != idxUplink {
 			t.Errorf("the filter by link let %s through", FormatNeigh(&n, nil))
