@@ -8,6 +8,10 @@
 // meaning together with the text: it is edited in place, and comments, order
 // and every line that an edit does not concern come out byte for byte.
 //
-// What a section or option stands for is not decided here, nor are delta files
-// (/tmp/.uci), which belong to the uci command.
+// [Store] adds the changes that are not committed yet ([Change]): the delta files
+// of the uci command (/tmp/.uci), with its locks, so that both may be used side
+// by side.
+//
+// What a section or option stands for is not decided here, nor is the command
+// line, which is package ucicmd.
 package uci

@@ -21,6 +21,12 @@ func (p *Package) Add(typ string) (*Section, error) {
 	return s, nil
 }
 
+// NextName is the name that a section added now would get, whether typ can be a
+// type or not.
+func (p *Package) NextName(typ string) string {
+	return anonymousName(max(p.counter, len(p.Sections))+1, typ)
+}
+
 // SetSection makes a named section at the end, or gives the section that is
 // there a new type.
 func (p *Package) SetSection(section, typ string) (*Section, error) {
@@ -121,6 +127,13 @@ func (s *Section) dropValues(option string, drop func(i int, v string) bool) {
 	if o == nil || !o.List {
 		return
 	}
+	if o.dropValues(drop); len(o.Values) == 0 {
+		s.removeAt(s.find(option))
+	}
+}
+
+// dropValues removes values of a list, possibly all.
+func (o *Option) dropValues(drop func(i int, v string) bool) {
 	var keep []string
 	var lines []int
 	for i, v := range o.Values {
@@ -129,11 +142,10 @@ func (s *Section) dropValues(option string, drop func(i int, v string) bool) {
 			lines = append(lines, o.ValueLine(i))
 		}
 	}
-	if len(keep) == 0 {
-		s.removeAt(s.find(option))
-		return
+	o.Values, o.Lines = keep, lines
+	if len(lines) > 0 {
+		o.Line = lines[0]
 	}
-	o.Values, o.Lines, o.Line = keep, lines, lines[0]
 }
 
 // Delete removes a section.

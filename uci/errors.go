@@ -8,10 +8,11 @@ import (
 // The kinds of error, with the texts that the uci command prints. Test for
 // them with [errors.Is].
 var (
-	ErrNotFound = errors.New("Entry not found")  //lint:ignore ST1005 the uci command's text
-	ErrInvalid  = errors.New("Invalid argument") //lint:ignore ST1005 the uci command's text
-	ErrParse    = errors.New("Parse error")
-	ErrIO       = errors.New("I/O error")
+	ErrNotFound  = errors.New("Entry not found")  //lint:ignore ST1005 the uci command's text
+	ErrInvalid   = errors.New("Invalid argument") //lint:ignore ST1005 the uci command's text
+	ErrParse     = errors.New("Parse error")
+	ErrIO        = errors.New("I/O error")
+	ErrDuplicate = errors.New("Duplicate entry") //lint:ignore ST1005 the uci command's text
 
 	// ErrTooLarge is a file above Options.MaxSize.
 	ErrTooLarge = errors.New("file too large")
@@ -24,7 +25,7 @@ var (
 type Error struct {
 	Op     string // load, get, set, …
 	Object string // path, or package.section.option
-	Kind   error  // ErrNotFound, ErrInvalid, ErrParse, ErrIO, ErrTooLarge or ErrSilent
+	Kind   error  // ErrNotFound, ErrInvalid, ErrParse, ErrIO, ErrDuplicate, ErrTooLarge or ErrSilent
 	Detail error  // what lies behind it, such as a *fs.PathError; may be nil
 }
 

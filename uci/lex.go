@@ -13,6 +13,8 @@ type lexer struct {
 	strict bool
 	nul    bool // src has a NUL byte somewhere
 
+	more func() (string, error) // gives more text, in whole lines, "" at its end; may be nil
+
 	base int // where the logical line begins
 	pos  int // where parsing stands
 	end  int // nothing is visible from here on: end of line, or a comment
@@ -48,7 +50,13 @@ func (l *lexer) fail(reason string) error {
 // begin starts the next logical line; false at the end of the file.
 func (l *lexer) begin() (bool, error) {
 	if l.next >= len(l.src) {
-		return false, nil
+		if l.more == nil {
+			return false, nil
+		}
+		l.src, l.next = "", 0
+		if more, err := l.fetch(); !more {
+			return false, err
+		}
 	}
 	l.base, l.pos, l.drop = l.next, l.next, 0
 	l.startLine = l.line + 1
@@ -57,10 +65,23 @@ func (l *lexer) begin() (bool, error) {
 	return true, err
 }
 
+// fetch gets more text; false when there is none.
+func (l *lexer) fetch() (bool, error) {
+	if l.more == nil {
+		return false, nil
+	}
+	text, err := l.more()
+	l.src += text
+	l.nul = l.nul || strings.IndexByte(text, 0) >= 0
+	return text != "", err
+}
+
 // read makes the next line of the file visible; false at the end of the file.
 func (l *lexer) read() (bool, error) {
 	if l.next >= len(l.src) {
-		return false, nil
+		if more, err := l.fetch(); !more {
+			return false, err
+		}
 	}
 	from := l.next
 	if i := strings.IndexByte(l.src[from:], '\n'); i >= 0 {
@@ -283,7 +304,10 @@ func (l *lexer) moreQuoted(opened int, quote string) error {
 	if err != nil || more {
 		return err
 	}
-	e := l.fail("EOF with unterminated " + quote).(*syntaxError)
+	e := l.fail(unterminated + quote).(*syntaxError)
 	e.start = opened
 	return e
 }
+
+// unterminated is how the reason for a quote without an end begins.
+const unterminated = "EOF with unterminated "

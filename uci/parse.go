@@ -45,7 +45,7 @@ func Parse(name string, data []byte, opts Options) (*Package, error) {
 
 // ParseImport reads a text in which "package" lines begin packages, as "uci
 // export" writes it and "uci import" without a name reads it. A package that
-// comes twice is ErrInvalid.
+// comes twice is ErrDuplicate.
 func ParseImport(data []byte, opts Options) ([]*Package, error) {
 	p, err := newParser("", data, opts)
 	if err != nil {
@@ -58,6 +58,23 @@ func ParseImport(data []byte, opts Options) ([]*Package, error) {
 	return p.done, nil
 }
 
+// Merge reads a text into p, as "uci import -m" does: sections and options that
+// are there already are changed, the others stay. It returns what changed.
+// After an error p is of no use. A strict text leaves p.Errors empty.
+func Merge(p *Package, data []byte, opts Options) ([]Change, error) {
+	m, err := newParser(p.Name, data, opts)
+	if err != nil {
+		return nil, err
+	}
+	if p.byName == nil {
+		p.reindex()
+	}
+	var changes []Change
+	m.pkg = p
+	m.record = func(c Change) { changes = append(changes, c) }
+	return changes, m.run()
+}
+
 // parser turns commands into the model.
 type parser struct {
 	lexer
@@ -68,6 +85,8 @@ type parser struct {
 	done      []*Package
 	errs      []*ParseError
 	doc       *docBuilder // gets every command with its place in the text; may be nil
+
+	record func(Change) // gets what is merged into a package; may be nil
 
 	values []string // unused rest of a block of values
 }
@@ -244,7 +263,7 @@ func (p *parser) applyPackage(name string) error {
 	}
 	for _, q := range p.done {
 		if q.Name == name {
-			return fail("import", name, ErrInvalid)
+			return fail("import", name, ErrDuplicate)
 		}
 	}
 	p.open(name)
@@ -258,19 +277,36 @@ func (p *parser) applyConfig(typ, name string) error {
 				return p.fail("section of different type overwrites prior section with same name")
 			}
 			s.Type, p.sec = typ, s
+			p.recorded(OpSet, "", typ)
 			return nil
 		}
 	}
 	p.sec = &Section{Type: typ, Name: name, Anonymous: name == "", Line: p.startLine}
 	p.pkg.add(p.sec)
+	if p.sec.Anonymous {
+		p.recorded(OpAdd, "", typ)
+	} else {
+		p.recorded(OpSet, "", typ)
+	}
 	return nil
+}
+
+// recorded tells what was done to the current section.
+func (p *parser) recorded(op ChangeOp, option, value string) {
+	if p.record != nil {
+		p.record(Change{Op: op, Package: p.pkg.Name, Section: p.sec.Name, Option: option, Value: value, HasValue: true})
+	}
 }
 
 func (p *parser) applyOption(name, value string) {
 	if value == "" {
 		return
 	}
-	if o := p.sec.Get(name); o != nil {
+	o := p.sec.Get(name)
+	if o == nil || o.List || o.Values[0] != value {
+		p.recorded(OpSet, name, value)
+	}
+	if o != nil {
 		*o = Option{Name: name, Values: p.one(value), Line: p.startLine}
 		return
 	}
@@ -278,6 +314,7 @@ func (p *parser) applyOption(name, value string) {
 }
 
 func (p *parser) applyList(name, value string) {
+	p.recorded(OpAddList, name, value)
 	o := p.sec.Get(name)
 	if o == nil {
 		p.sec.add(Option{Name: name, List: true, Values: p.one(value), Line: p.startLine, Lines: []int{p.startLine}})

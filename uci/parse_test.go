@@ -169,7 +169,7 @@ func TestManyOptions(t *testing.T) {
 }
 
 func TestImportTwice(t *testing.T) {
-	if _, err := ParseImport([]byte("package a\npackage b\npackage a\n"), Options{}); !errors.Is(err, ErrInvalid) {
+	if _, err := ParseImport([]byte("package a\npackage b\npackage a\n"), Options{}); !errors.Is(err, ErrDuplicate) {
 		t.Errorf("%v", err)
 	}
 }

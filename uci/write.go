@@ -15,12 +15,13 @@ import (
 // without options.
 type Format struct {
 	Delimiter string // between the values of a list (-d); empty is a space
+	Joined    bool   // nothing between the values of a list (-d "")
 	Named     bool   // export: name anonymous sections (-n)
 	Plain     bool   // show: cfgXXhhhh for anonymous sections, not @type[i] (-X)
 }
 
 func (f Format) delimiter() string {
-	if f.Delimiter == "" {
+	if f.Delimiter == "" && !f.Joined {
 		return " "
 	}
 	return f.Delimiter
