@@ -22,6 +22,15 @@
 //	        "option", "value", "reason", "allowed", "text"}], "more": n}
 //	errors  {"errors": [{"owner", "code", "object", "message", "attempts"}], "more": n}
 //
+// # Object netbraid.mirror
+//
+//	status  {"namespaces": [{"ns", "state" (live, synchronising, waiting),
+//	        "retry-in-ms" (waiting only), "kinds": {KIND: {"live", "objects",
+//	        "bytes" (0 where it is not counted)}}, "messages", "ignored",
+//	        "malformed", "changes", "losses", "incomplete-dumps", "resyncs",
+//	        "last-resync-ms", "lag-ms", "buffer" (of the socket, where it is
+//	        known), "parameters": {…}}]}
+//
 // An answer about very many objects that does not fit into one message of the
 // bus (1 MiB) is refused with Out of memory (11); network.device status of all
 // devices leaves out settings, then link modes, then bridge attributes first.

@@ -72,6 +72,7 @@ func NewServer(back Backend, bus Bus, o Options) (*Server, error) {
 		{"network.device", deviceMethods, s.serve(s.deviceTable())},
 		{"network.interface", interfaceMethods, s.iface},
 		{"netbraid", ownMethods, s.serve(s.ownTable())},
+		{"netbraid.mirror", mirrorMethods, s.serve(s.mirrorTable())},
 	} {
 		if err := bus.AddObject(obj.path, obj.methods, obj.handler); err != nil {
 			return nil, err

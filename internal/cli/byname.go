@@ -4,38 +4,113 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"netbraid/internal/config"
 )
 
-// byName is the command that the binary is when it is called ifup, ifdown or
-// ifstatus, as OpenWrt has them.
-func (a *app) byName(name string) *cobra.Command {
-	switch name {
-	case "ifstatus":
-		return a.client(&cobra.Command{
-			Use:     "ifstatus INTERFACE",
-			Short:   "Print the status of an interface as JSON, as `ubus call network.interface status` does",
-			Example: "  ifstatus wan | jq -r '.\"ipv4-address\"[0].address'",
-			Args:    oneName("interface"),
-			RunE: func(c *cobra.Command, args []string) error {
-				bus, err := a.dial(c.Context())
-				if err != nil {
-					return err
-				}
-				defer bus.Close()
-				t, err := bus.interfaceCall(c.Context(), args[0], "status")
-				if err != nil {
-					return err
-				}
-				return a.printJSON(t)
-			},
-		}, false)
-	case "ifup":
-		return a.ifupdown("ifup", "Read the configuration again, then bring an interface down and up", a.ifup)
+// The programs of OpenWrt that this binary is when it is called by their names.
+// This is the one list of them.
+var (
+	// programs have options and exit codes of their own and need no tree of
+	// commands. Scripts start them hundreds of times, so they run at once, also
+	// as `netbraid NAME`.
+	programs = map[string]func(a *app, prog string, args []string) int{
+		"jshn": (*app).jshn,
+		"ubus": (*app).ubus,
+		"uci":  (*app).uci,
 	}
+	// namesakes are commands like the others, under a name of their own.
+	namesakes = map[string]func(*app) *cobra.Command{
+		"ifdown":   (*app).ifdownCmd,
+		"ifstatus": (*app).ifstatusCmd,
+		"ifup":     (*app).ifupCmd,
+		"netifd":   (*app).netifdCmd,
+	}
+)
+
+// Names are the names by which the binary can be called besides its own,
+// sorted.
+func Names() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(programs)), maps.Keys(namesakes))
+	slices.Sort(names)
+	return names
+}
+
+// runProgram runs the program that the command line args names, by the name of
+// the binary or as `netbraid NAME`; ok is false when it names none.
+func (a *app) runProgram(args []string) (code int, ok bool) {
+	if len(args) == 0 {
+		return 0, false
+	}
+	name, rest := filepath.Base(args[0]), args[1:]
+	if run := programs[name]; run != nil {
+		return run(a, name, rest), true
+	}
+	if namesakes[name] != nil || len(rest) == 0 {
+		return 0, false
+	}
+	run := programs[rest[0]]
+	if run == nil || len(rest) == 2 && rest[1] == "--help" { // help is the tree's
+		return 0, false
+	}
+	return run(a, progName(rest[0]), rest[1:]), true
+}
+
+// progName is what `netbraid NAME` calls itself in messages: scripts look at
+// those of uci and jshn.
+func progName(name string) string {
+	if name == "ubus" {
+		return "netbraid ubus"
+	}
+	return name
+}
+
+// byName is the command of that name: one of the namesakes, or the whole tree
+// of netbraid.
+func (a *app) byName(name string) *cobra.Command {
+	if namesake := namesakes[name]; namesake != nil {
+		return namesake(a)
+	}
+	return a.root()
+}
+
+func (a *app) netifdCmd() *cobra.Command {
+	c := a.daemonCmd()
+	c.Use, c.Aliases = "netifd", nil
+	return c
+}
+
+func (a *app) ifstatusCmd() *cobra.Command {
+	return a.client(&cobra.Command{
+		Use:     "ifstatus INTERFACE",
+		Short:   "Print the status of an interface as JSON, as `ubus call network.interface status` does",
+		Example: "  ifstatus wan | jq -r '.\"ipv4-address\"[0].address'",
+		Args:    oneName("interface"),
+		RunE: func(c *cobra.Command, args []string) error {
+			bus, err := a.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer bus.Close()
+			t, err := bus.interfaceCall(c.Context(), args[0], "status")
+			if err != nil {
+				return err
+			}
+			return a.printJSON(t)
+		},
+	}, false)
+}
+
+func (a *app) ifupCmd() *cobra.Command {
+	return a.ifupdown("ifup", "Read the configuration again, then bring an interface down and up", a.ifup)
+}
+
+func (a *app) ifdownCmd() *cobra.Command {
 	return a.ifupdown("ifdown", "Take an interface down", func(ctx context.Context, bus *client, name string) error {
 		_, err := bus.interfaceCall(ctx, name, "down")
 		return err

@@ -33,27 +33,19 @@ func defaultSocket() string {
 }
 
 // Main runs the command line args (args[0] is the name it was called by) and
-// gives the exit code. Called as netifd, ubus, ifup, ifdown or ifstatus it is
-// that program.
+// gives the exit code. Called by one of Names it is that program.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	a := &app{in: in, out: out, err: errs, socket: defaultSocket()}
+	if code, ok := a.runProgram(args); ok {
+		return code
+	}
 	name, rest := "netbraid", []string(nil)
 	if len(args) > 0 {
 		name, rest = filepath.Base(args[0]), args[1:]
 	}
-	var root *cobra.Command
-	switch name {
-	case "ubus":
-		return a.ubus(name, rest)
-	case "ifup", "ifdown", "ifstatus":
-		root = a.byName(name)
-	case "netifd":
-		root = a.daemonCmd()
-		root.Use = "netifd"
-		root.Aliases = nil
-	default:
+	root := a.byName(name)
+	if root.Name() != name { // it may have any name
 		name = "netbraid"
-		root = a.root()
 	}
 	silence(root)
 	root.SetArgs(rest)
@@ -125,9 +117,9 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("daemon", a.daemonCmd())
-	add("look", a.statusCmd(), a.devicesCmd(), a.monitorCmd(), a.checkCmd(), a.planCmd())
+	add("look", a.statusCmd(), a.devicesCmd(), a.mirrorCmd(), a.monitorCmd(), a.checkCmd(), a.planCmd())
 	add("change", a.upCmd(), a.downCmd(), a.renewCmd(), a.restartCmd(), a.reloadCmd())
-	add("more", a.demoCmd(), a.ubusCmd(), a.completionCmd(), a.manCmd(), a.versionCmd())
+	add("more", a.demoCmd(), a.ubusCmd(), a.uciCmd(), a.jshnCmd(), a.completionCmd(), a.manCmd(), a.versionCmd())
 	return root
 }
 

@@ -21,9 +21,11 @@ import (
 // that name, so that the stories run it as a process of its own.
 func TestMain(m *testing.M) {
 	run := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-	testscript.Main(m, map[string]func(){
-		"netbraid": run, "netifd": run, "ubus": run, "ifup": run, "ifdown": run, "ifstatus": run,
-	})
+	programs := map[string]func(){"netbraid": run}
+	for _, name := range Names() {
+		programs[name] = run
+	}
+	testscript.Main(m, programs)
 }
 
 // TestScripts plays the stories in testdata/script, each in a network

@@ -183,6 +183,7 @@ func TestTable(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	f.Add(recorded(f, "recorded.interface.dump.json").Encode())
 	f.Add(recorded(f, "recorded.device.status.json").Encode())
+	f.Add(mirrorAnswer(f).Encode())
 	f.Add(ubus.Table{{Name: "interface", Value: ubus.Array{ubus.Table{
 		{Name: "ipv4-address", Value: ubus.Array{ubus.Table{{Name: "address", Value: "x"}, {Name: "mask", Value: int32(-1)}}}},
 		{Name: "route", Value: ubus.Array{ubus.Table{{Name: "target", Value: "::"}, {Name: "mask", Value: int32(0)}, {Name: "nexthop", Value: "y"}}}},
@@ -196,5 +197,6 @@ func FuzzAnswers(f *testing.F) {
 		_ = writeDevices(&out, tab, true)
 		_ = writeDevice(&out, "x", tab, true)
 		_ = problemOf(tab)
+		_ = writeMirrors(&out, append(tables(tab, "namespaces"), tab), true)
 	})
 }
