@@ -115,13 +115,13 @@ config_unset() {
 # config_get VAR SECTION OPTION [DEFAULT]: the value, or DEFAULT if it is empty.
 # config_get SECTION OPTION prints it.
 config_get() {
-	local _cfg_value=''
+	local _cfg_print=''
 	if [ -z "${3-}" ]; then
 		case $1$2 in
-		*[!A-Za-z0-9_]*) _cfg_value=${4-} ;;
-		*) eval "_cfg_value=\${CONFIG_$1_$2:-\${4-}}" ;;
+		*[!A-Za-z0-9_]*) _cfg_print=${4-} ;;
+		*) eval "_cfg_print=\${CONFIG_$1_$2:-\${4-}}" ;;
 		esac
-		printf '%s\n' "$_cfg_value"
+		printf '%s\n' "$_cfg_print"
 		return 0
 	fi
 	case $2$3 in

@@ -37,7 +37,7 @@ uci_load() {
 	_uci_rc=$?
 	[ "$_uci_rc" -ne 0 ] || _uci_lines "$_uci_text"
 	[ -z "$CONFIG_SECTION" ] || [ -n "${NO_CALLBACK-}" ] || config_cb
-	return $_uci_rc
+	return "$_uci_rc"
 }
 
 # _uci_lines TEXT: runs what uci export has printed. A value stands in single
@@ -65,9 +65,13 @@ _uci_lines() {
 			_uci_line=${_uci_line#"$_uci_name"}
 			;;
 		esac
-		_uci_line=${_uci_line#" '"}
 		_uci_value=
-		[ -z "$_uci_line" ] || _uci_quoted
+		case $_uci_line in
+		" '"*)
+			_uci_line=${_uci_line#" '"}
+			_uci_quoted
+			;;
+		esac
 		"$_uci_word" "$_uci_name" "$_uci_value"
 	done 8<<-_END_OF_EXPORT_
 		$1

@@ -168,8 +168,8 @@ proto_add_dns_search() {
 # proto_add_ipv4_address ADDRESS [MASK [BROADCAST [PEER]]]: MASK as a length or
 # dotted; ADDRESS/MASK does as well.
 proto_add_ipv4_address() {
-	case ${2-}$1 in
-	"$1"*/*) set -- "${1%%/*}" "${1#*/}" "${3-}" "${4-}" ;;
+	case ${2:-none}$1 in
+	none*/*) set -- "${1%%/*}" "${1#*/}" "${3-}" "${4-}" ;;
 	esac
 	_proto_record _proto_ipaddr "$1" "${2-}" "${3-}" "${4-}"
 }
@@ -177,8 +177,8 @@ proto_add_ipv4_address() {
 # proto_add_ipv6_address ADDRESS [LENGTH [PREFERRED [VALID [OFFLINK [CLASS]]]]]:
 # lifetimes in seconds.
 proto_add_ipv6_address() {
-	case ${2-}$1 in
-	"$1"*/*) set -- "${1%%/*}" "${1#*/}" "${3-}" "${4-}" "${5-}" "${6-}" ;;
+	case ${2:-none}$1 in
+	none*/*) set -- "${1%%/*}" "${1#*/}" "${3-}" "${4-}" "${5-}" "${6-}" ;;
 	esac
 	_proto_record _proto_ip6addr "$1" "${2-}" "${3-}" "${4-}" "${5-}" "${6-}"
 }
@@ -273,7 +273,7 @@ proto_send_update() {
 	_proto_rc=$?
 	json_cleanup
 	json_set_namespace "${_proto_namespace-}"
-	return $_proto_rc
+	return "$_proto_rc"
 }
 
 # _proto_notify INTERFACE [UBUS-OPTION]: send the message.
@@ -389,7 +389,7 @@ _proto_updown() {
 		esac
 		shift
 	done
-	return $_proto_rc
+	return "$_proto_rc"
 }
 
 # resolveip [-4|-6] [-t SECONDS] HOST: prints its addresses.
@@ -422,19 +422,24 @@ command -v resolveip >/dev/null 2>&1 || resolveip() {
 }
 
 # init_proto PROTOCOL COMMAND [INTERFACE CONFIG [DEVICE]]: what the script was
-# run for; add_protocol does it. proto, cmd, interface, data and ifname are for
-# the script too.
+# run for; add_protocol does it, if the protocol is its own. Its status is that
+# of what was done. proto, cmd, interface, data and ifname are for the script too.
 init_proto() {
 	proto=${1-}
 	cmd=${2-}
 	interface=${3-}
 	data=${4-}
 	ifname=${5-}
+	_proto_status=0
 	case $cmd in
 	dump) add_protocol() { _proto_dump "$1"; } ;;
 	setup | teardown | renew | restart)
 		add_protocol() {
-			[ "$proto" != "$1" ] || _proto_run "$1"
+			if [ "$proto" = "$1" ]; then
+				_proto_run "$1"
+				_proto_status=$?
+			fi
+			return "$_proto_status"
 		}
 		;;
 	*) add_protocol() { :; } ;;
@@ -478,7 +483,7 @@ _proto_run() {
 	"proto_$1_$cmd" "$interface" "$ifname"
 	_proto_rc=$?
 	_proto_hotplug "post-$cmd"
-	return $_proto_rc
+	return "$_proto_rc"
 }
 
 # _proto_hotplug ACTION: /etc/hotplug.d/proto, where there is one.
