@@ -37,8 +37,9 @@ var places = map[string]layer{
 	"core":   center,
 	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell,
 	"daemon": loop,
-	"cli":    command, "ubuscmd": command,
-	"sim": tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests,
+	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
+	"getopt": public,
+	"sim":    tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests,
 }
 
 // sideways are the imports within one layer, each with its reason.
@@ -52,6 +53,8 @@ var sideways = map[string]string{
 	"mirror rib":     "routes are a part of the mirror, and of every consumer of routes",
 	"dryrun store":   "what is ours decides what a reload would do",
 	"cli ubuscmd":    "the verb netbraid ubus",
+	"cli ucicmd":     "the verb netbraid uci",
+	"cli jshn":       "the verb netbraid jshn",
 	"capture nstest": "real namespaces",
 	"story nstest":   "the real world of a story",
 	"story sim":      "the simulated world of a story",

@@ -44,9 +44,7 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		name, rest = filepath.Base(args[0]), args[1:]
 	}
 	root := a.byName(name)
-	if root.Name() != name { // it may have any name
-		name = "netbraid"
-	}
+	name = root.Name()
 	silence(root)
 	root.SetArgs(rest)
 	root.SetIn(in)

@@ -65,8 +65,8 @@ func manual(root *cobra.Command) []block {
 		{kind: verbatim, text: "netbraid COMMAND [OPTIONS]\nnetbraid COMMAND --help"},
 		{kind: section, text: "DESCRIPTION"},
 		{kind: paragraph, text: root.Long},
-		{kind: paragraph, text: `Called by the name netifd it is "netbraid daemon", by the name ubus "netbraid ubus"; ` +
-			`called ifup, ifdown or ifstatus it does what OpenWrt's programs of these names do. "netbraid daemon" reads UCI; ` +
+		{kind: paragraph, text: `Called by the name netifd it is "netbraid daemon"; called ubus, uci or jshn it is ` +
+			`"netbraid ubus", "netbraid uci" or "netbraid jshn"; called ifup, ifdown or ifstatus it does what OpenWrt's programs of these names do. "netbraid daemon" reads UCI; ` +
 			`a section or option that is wrong is named with file, line, and what is allowed.`},
 		{kind: section, text: "COMMANDS"},
 	}
@@ -151,7 +151,7 @@ func manualEnd() []block {
 		{item, "2", "plan: a reload would change something"},
 		{item, "3", "no such interface, device or network namespace"},
 		{item, "4", "the daemon cannot be reached"},
-		{kind: paragraph, text: "netbraid ubus has the exit codes of OpenWrt's ubus."},
+		{kind: paragraph, text: "netbraid ubus, uci and jshn have the exit codes of OpenWrt's programs."},
 		{kind: section, text: "FILES"},
 		{item, "/etc/config/network", "the configuration"},
 		{item, "/run/netbraid", "what the daemon has made and what it found before, for this boot"},
