@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,11 @@ func serve(h handler) int {
 	}
 	return 0
 }
+
+// quiesce makes a Go process what it is after a while of rest, as between two
+// rare events: collected, with the free memory given back to the system. Every
+// Go side does it before it is measured.
+func quiesce() { debug.FreeOSMemory() }
 
 // measure runs fn and gives its CPU time, with all threads of the process, and
 // its wall time.

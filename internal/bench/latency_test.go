@@ -75,12 +75,17 @@ func benchLatency(b *testing.B, w *world) {
 	r := m.ask("stop")
 	m.ask("check")
 	var ms []float64
+	kinds := samples{}
 	for mark, at := range c.asked {
 		heard, ok := r.Seen[mark]
 		if !ok {
 			b.Fatalf("%s was never heard of", mark)
 		}
 		ms = append(ms, float64(heard-at)/1e6)
+		kinds.add(kindOfMark(mark), float64(heard-at)/1e6)
+	}
+	for kind, v := range kinds {
+		b.Logf("%s: p50 %.2f ms, p99 %.2f ms", kind, percentile(v, 0.5), percentile(v, 0.99))
 	}
 	rate := float64(fed.N) / (float64(fed.Wall) / 1e9)
 	p50, p99 := percentile(ms, 0.5), percentile(ms, 0.99)

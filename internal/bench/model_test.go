@@ -62,23 +62,23 @@ func (m *modelRole) learn(ctx context.Context, rcvbuf string) (reply, error) {
 		m.d.close()
 		m.d = nil
 	}
-	runtime.GC()
+	quiesce()
 	d, err := newDriver(size)
 	if err != nil {
 		return reply{}, err
 	}
 	m.d = d
-	r, err := measure(func() error { return d.learn(ctx) })
+	r, err := profiled(func() error { return d.learn(ctx) })
 	r.N = digestOf(d.e).Routes
 	return r, err
 }
 
 func (m *modelRole) resync(ctx context.Context) (reply, error) {
-	runtime.GC()
+	quiesce()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	changed := m.d.sink.routes
-	r, err := measure(func() error { return m.d.resync(ctx) })
+	r, err := profiled(func() error { return m.d.resync(ctx) })
 	runtime.ReadMemStats(&after)
 	s := m.d.sweeps[rtnl.KindRoute]
 	r.N = m.d.sink.routes - changed
@@ -92,21 +92,21 @@ func (m *modelRole) resync(ctx context.Context) (reply, error) {
 }
 
 func (m *modelRole) drain() (reply, error) {
-	runtime.GC()
+	quiesce()
 	heard := m.d.heard
-	r, err := measure(m.d.drain)
+	r, err := profiled(m.d.drain)
 	r.N = m.d.heard - heard
 	return r, err
 }
 
 // recover measures from the moment in which the loss is known.
 func (m *modelRole) recover(ctx context.Context) (reply, error) {
-	runtime.GC()
+	quiesce()
 	if err := m.d.drain(); !errors.Is(err, errLost) {
 		return reply{}, fmt.Errorf("nothing was lost (%v): the measurement would prove nothing", err)
 	}
 	losses := m.d.losses
-	r, err := measure(func() error { return m.d.settle(ctx) })
+	r, err := profiled(func() error { return m.d.settle(ctx) })
 	r.N = digestOf(m.d.e).Routes
 	r.Values = map[string]float64{"more losses": float64(m.d.losses - losses)}
 	return r, err
@@ -166,7 +166,7 @@ func (m *modelRole) pauses(ctx context.Context) (reply, error) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
-	r, err := measure(func() error { return m.d.resync(ctx) })
+	r, err := profiled(func() error { return m.d.resync(ctx) })
 	cancel()
 	wg.Wait()
 	after, longest := gcPauses()

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"hash/maphash"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,17 @@ func newSink() *sink { return &sink{seen: map[string]int64{}} }
 func linkMark(mtu uint32) string { return fmt.Sprintf("mtu %d", mtu) }
 
 func addrMark(a *rtnl.Addr, there bool) string { return fmt.Sprintf("addr %s %t", a.Local, there) }
+
+// kindOfMark says what kind of change a mark names.
+func kindOfMark(mark string) string {
+	switch {
+	case strings.HasPrefix(mark, "mtu"):
+		return "MTU"
+	case strings.HasSuffix(mark, "true"):
+		return "new address"
+	}
+	return "address deleted"
+}
 
 func (s *sink) note(mark string) {
 	if _, twice := s.seen[mark]; !twice {

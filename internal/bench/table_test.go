@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -98,6 +100,8 @@ func printTable(w io.Writer) {
 	for _, line := range leftOut {
 		fmt.Fprintln(w, line)
 	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Fprintf(w, "\n%d processors, load averages and processes at the end %s", runtime.NumCPU(), load)
 	if r := routesWanted(); r != million {
 		fmt.Fprintf(w, "\nMeasured with %d routes: the limits are for %d.\n", r, million)
 	}
