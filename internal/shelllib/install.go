@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"netbraid/share/netifd"
 )
@@ -22,6 +23,7 @@ func Paths() []string {
 		}
 		return err
 	})
+	slices.Sort(out)
 	return out
 }
 

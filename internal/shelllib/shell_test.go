@@ -28,6 +28,12 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeUCI(args))
 	case "ubus":
 		os.Exit(fakeUbus(args))
+	case "install-shelllib":
+		if _, err := Install("/"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
