@@ -121,9 +121,10 @@ type (
 	}
 	// Dump: read a table.
 	Dump struct {
-		NS    model.NS
-		Epoch uint32
-		Kind  rtnl.Kind
+		NS     model.NS
+		Epoch  uint32
+		Kind   rtnl.Kind
+		Family uint8 // AF_* to read; 0 for all
 	}
 	// Record: write this down before what follows is done.
 	Record struct{ Records []plan.Record }

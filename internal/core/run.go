@@ -32,7 +32,7 @@ func (c *Core) run() {
 		if r.Subscribe {
 			c.act(Subscribe{r.NS, r.Epoch})
 		} else {
-			c.act(Dump{r.NS, r.Epoch, r.Dump})
+			c.act(Dump{r.NS, r.Epoch, r.Dump, r.Family})
 		}
 	}
 }

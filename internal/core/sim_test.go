@@ -198,7 +198,7 @@ func (w *world) dump(a core.Dump) {
 		}
 	}
 	done := core.DumpDone{Epoch: a.Epoch, Kind: a.Kind}
-	for _, b := range w.kern.Dump(rtnl.AppendDumpRequest(nil, a.Kind, 1, rtnl.Filter{})) {
+	for _, b := range w.kern.Dump(rtnl.AppendDumpRequest(nil, a.Kind, 1, rtnl.Filter{Family: a.Family})) {
 		w.events = append(w.events, core.Dumped{Epoch: a.Epoch, Data: b})
 		for rest := b; len(rest) > 0; {
 			h, body, next, err := rtnl.NextMessage(rest)

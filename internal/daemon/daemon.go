@@ -210,7 +210,7 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 	case core.Subscribe:
 		d.kern.Subscribe(a.Epoch)
 	case core.Dump:
-		d.kern.Dump(a.Epoch, a.Kind)
+		d.kern.Dump(a.Epoch, a.Kind, a.Family)
 	case core.Record:
 		if err := d.state.Append(a.Records, d.core.Planner().Owned()); err != nil {
 			d.log.Error("cannot write down what is ours; a crash now would leave it behind", "error", err)

@@ -132,7 +132,7 @@ func (r *run) do(a core.Action) error {
 
 // dump reads a table of the kernel; one that was interrupted is read again.
 func (r *run) dump(a core.Dump) error {
-	req := rtnl.AppendDumpRequest(nil, a.Kind, 0, rtnl.Filter{})
+	req := rtnl.AppendDumpRequest(nil, a.Kind, 0, rtnl.Filter{Family: a.Family})
 	for range 10 {
 		var got []core.Event
 		res, err := r.conn.Dump(r.ctx, req, func(b []byte) error {
@@ -142,7 +142,7 @@ func (r *run) dump(a core.Dump) error {
 		if err != nil {
 			return err
 		}
-		if res.Complete && !res.Interrupted {
+		if (res.Complete || res.Unsupported) && !res.Interrupted {
 			r.queue = append(append(r.queue, got...), core.DumpDone{Epoch: a.Epoch, Kind: a.Kind, Complete: true})
 			return nil
 		}

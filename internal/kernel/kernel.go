@@ -197,8 +197,8 @@ func (k *Kernel) drain() {
 	}
 }
 
-// Dump reads a table on a socket of its own.
-func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind) {
+// Dump reads a table on a socket of its own: that of one family, or all of it.
+func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind, family uint8) {
 	k.wg.Add(1)
 	go func() {
 		defer k.wg.Done()
@@ -207,12 +207,12 @@ func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind) {
 		if err == nil {
 			defer conn.Close()
 			var res rtnl.DumpResult
-			req := rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{})
+			req := rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{Family: family})
 			res, err = conn.Dump(k.ctx, req, func(b []byte) error {
 				k.o.Deliver(core.Dumped{NS: k.o.NS, Epoch: epoch, Data: append([]byte(nil), b...)})
 				return nil
 			})
-			done.Complete, done.Interrupted = res.Complete && err == nil, res.Interrupted
+			done.Complete, done.Interrupted = (res.Complete || res.Unsupported) && err == nil, res.Interrupted
 		}
 		if err != nil && k.ctx.Err() == nil {
 			k.o.Log.Warn("dump failed; it will be tried again", "kind", kind, "error", err)

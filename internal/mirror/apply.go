@@ -82,8 +82,11 @@ func (e *Engine) applyLink(gone bool) {
 	e.byName[l.Name] = l.Index
 	wasUp := old != nil && old.Flags&unix.IFF_UP != 0
 	e.linkChanged(old, e.links.get(l.Index))
-	if wasUp && l.Flags&unix.IFF_UP == 0 {
+	switch {
+	case wasUp && l.Flags&unix.IFF_UP == 0:
 		e.linkWentDown(l.Index)
+	case l.Flags&(unix.IFF_RUNNING|unix.IFF_LOWER_UP) == 0:
+		e.nexthopsWent(l.Index)
 	}
 	e.implyPeer(l)
 }
@@ -135,12 +138,6 @@ func (e *Engine) delLink(index uint32) {
 	}
 	e.linkChanged(old, nil)
 	e.linkWent(index)
-	for _, a := range e.AddrsOn(index) {
-		e.delAddr(model.KeyOfAddr(e.ns, &a))
-	}
-	for _, k := range e.neighs.where(func(k neighKey) bool { return k.index == index }, neighKey.compare) {
-		e.delNeigh(k)
-	}
 }
 
 func (e *Engine) applyAddr(gone bool) {
@@ -231,19 +228,15 @@ const ruleState = unix.FIB_RULE_UNRESOLVED | unix.FIB_RULE_IIF_DETACHED | unix.F
 func (e *Engine) applyRule(gone bool) {
 	r := &e.scratch.rule
 	r.Flags &^= ruleState
-	if gone {
-		e.delRule(r)
-		return
-	}
-	if old, changed := e.rules.put(*r, r); changed {
-		e.stats.Changes++
-		e.sink.RuleChanged(e.ns, old, r)
+	switch {
+	case gone && e.rules.del(r):
+		e.ruleChanged(r, nil)
+	case !gone && e.rules.put(r, e.unordered):
+		e.ruleChanged(nil, r)
 	}
 }
 
-func (e *Engine) delRule(r *rtnl.Rule) {
-	if old := e.rules.del(*r); old != nil {
-		e.stats.Changes++
-		e.sink.RuleChanged(e.ns, old, nil)
-	}
+func (e *Engine) ruleChanged(old, new *rtnl.Rule) {
+	e.stats.Changes++
+	e.sink.RuleChanged(e.ns, old, new)
 }

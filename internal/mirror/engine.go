@@ -36,6 +36,7 @@ type Request struct {
 	// unread). Otherwise Dump asks for a full read of a table.
 	Subscribe bool
 	Dump      rtnl.Kind
+	Family    uint8  // of the objects to dump; 0 for all
 	Epoch     uint32 // comes back with the answer; answers of an older epoch are ignored
 }
 
@@ -53,7 +54,7 @@ type Engine struct {
 	addrs    addrTable
 	neighs   table[neighKey, rtnl.Neigh]
 	nexthops table[uint32, rtnl.Nexthop]
-	rules    table[rtnl.Rule, rtnl.Rule]
+	rules    ruleTable
 	routes   *rib.Table
 
 	now        time.Time
@@ -94,6 +95,9 @@ type kindState struct {
 	live    bool // equal to the kernel but for what is on its way
 	phase   phase
 	failed  bool // the dump that is being ended was not complete
+	doubt   bool // the dump that is being ended may not show all: one more
+	heard   bool // of what a dump cannot be trusted with: IPv6 routes, rules
+	confirm int  // dumps added to this one
 	again   bool // dump once more when this one ends
 	tries   int  // dumps in a row that were not complete
 	retryAt time.Time
@@ -106,7 +110,7 @@ func New(ns model.NS, p Params, sink Sink) *Engine {
 		ns: ns, params: p.withDefaults(), sink: sink,
 		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{}, addrs: newAddrTable(),
 		neighs: newTable[neighKey, rtnl.Neigh](), nexthops: newTable[uint32, rtnl.Nexthop](),
-		rules: newTable[rtnl.Rule, rtnl.Rule](), routes: rib.New(ns, p.Seed),
+		rules: newRuleTable(), routes: rib.New(ns, p.Seed),
 	}
 }
 
@@ -174,7 +178,7 @@ func (e *Engine) dump(k rtnl.Kind) {
 		st.again = true
 		return
 	}
-	*st = kindState{phase: dumping, tries: st.tries, pending: st.pending}
+	*st = kindState{phase: dumping, tries: st.tries, pending: st.pending, heard: !st.pending.empty()}
 	e.begin(k)
 	e.sink.SyncBegin(e.ns, k)
 	e.out = append(e.out, Request{NS: e.ns, Dump: k, Epoch: e.epoch})
@@ -221,6 +225,7 @@ func (e *Engine) Notified(now time.Time, epoch uint32, b []byte) {
 			e.lose(now)
 			return
 		default:
+			st.heard = st.heard || kind == rtnl.KindRule || kind == rtnl.KindRoute && len(body) > 0 && body[0] == unix.AF_INET6
 			st.pending.add(now, b[:len(b)-len(rest)])
 		}
 		b = rest
@@ -257,13 +262,52 @@ func (e *Engine) DumpDone(now time.Time, epoch uint32, k rtnl.Kind, complete, in
 	e.clock(now)
 	st := &e.state[k]
 	st.failed = !complete || interrupted
-	if st.failed {
+	switch {
+	case st.failed:
 		st.phase = replaying
 		e.stats.Incomplete++
-	} else {
+	case e.confirms(k, st):
+		return
+	default:
 		st.phase = sweeping
 	}
 	e.work()
+}
+
+// confirmMax is how many dumps are added to one that changes have disturbed.
+const confirmMax = 2
+
+// confirms asks for a further dump when changes that came during this one may
+// have made it miss something, and does not sweep before. If changes come
+// during each, the dump is believed for now and made again later.
+func (e *Engine) confirms(k rtnl.Kind, st *kindState) bool {
+	doubt := false
+	switch {
+	case k == rtnl.KindRoute && st.heard:
+		doubt = e.routes.Unseen6()
+	case k == rtnl.KindRoute:
+		e.routes.Twice(e.routeChanged)
+	case k == rtnl.KindRule:
+		doubt = st.heard // they are counted, and no count is right twice
+	}
+	if !doubt {
+		return false
+	}
+	if st.doubt = st.confirm >= confirmMax; st.doubt {
+		return false
+	}
+	st.confirm++
+	st.heard = false
+	r := Request{NS: e.ns, Dump: k, Epoch: e.epoch}
+	if k == rtnl.KindRoute {
+		e.routes.Confirm()
+		r.Family = unix.AF_INET6
+	} else {
+		st.pending = queue{} // what it said is in the next dump
+		e.begin(k)
+	}
+	e.out = append(e.out, r)
+	return true
 }
 
 func (e *Engine) clock(now time.Time) {

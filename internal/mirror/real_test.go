@@ -65,7 +65,7 @@ func (l *live) pump(calm time.Duration) {
 			if r.Subscribe {
 				l.k.Subscribe(r.Epoch)
 			} else {
-				l.k.Dump(r.Epoch, r.Dump)
+				l.k.Dump(r.Epoch, r.Dump, r.Family)
 			}
 		}
 		select {

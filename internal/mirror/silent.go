@@ -137,8 +137,8 @@ func throughHop(r *rtnl.Route, index uint32) bool {
 }
 
 // implyRoutes removes the routes that are certain to have gone with a link.
-// Next-hop objects go with their link as silently as the routes that use them,
-// in every family: both are read again.
+// Next-hop objects go as silently, and with them the routes of every family
+// that use them.
 func (e *Engine) implyRoutes(index uint32, judge func(*rtnl.Route) verdict) {
 	doubt := false
 	e.imply(rib.Match{Attr: func(r *rtnl.Route) bool {
@@ -149,13 +149,21 @@ func (e *Engine) implyRoutes(index uint32, judge func(*rtnl.Route) verdict) {
 		doubt = doubt || v == perhaps
 		return v == gone
 	}})
-	if e.nexthopOn(index) {
-		e.Refresh(rtnl.KindNexthop)
-		if e.routes.Any(rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID != 0 }}) {
-			doubt = true
-		}
-	}
+	e.nexthopsWent(index)
 	if doubt {
+		e.Refresh(rtnl.KindRoute)
+	}
+}
+
+// nexthopsWent reads next-hop objects again, and the routes that use some, when
+// those of a link have gone: when it is deleted, goes down or loses its carrier
+// (nh_netdev_event, net/ipv4/nexthop.c).
+func (e *Engine) nexthopsWent(index uint32) {
+	if !e.nexthopOn(index) {
+		return
+	}
+	e.Refresh(rtnl.KindNexthop)
+	if e.routes.Any(rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID != 0 }}) {
 		e.Refresh(rtnl.KindRoute)
 	}
 }

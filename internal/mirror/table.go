@@ -70,16 +70,68 @@ func (t *table[K, V]) stale(compare func(a, b K) int) []K {
 	return out
 }
 
-// where gives the keys that match, sorted.
-func (t *table[K, V]) where(match func(K) bool, compare func(a, b K) int) []K {
-	var out []K
-	for k := range t.m {
-		if match(k) {
-			out = append(out, k)
-		}
+// ruleTable counts rules: the kernel takes the same one twice.
+type ruleTable struct {
+	m   map[rtnl.Rule]*ruleCount
+	gen uint32
+}
+
+type ruleCount struct {
+	n    int
+	seen int // by the dump of gen
+	gen  uint32
+}
+
+func newRuleTable() ruleTable { return ruleTable{m: map[rtnl.Rule]*ruleCount{}} }
+
+// put adds a rule, or what a dump says of it. It tells whether there was none.
+func (t *ruleTable) put(r *rtnl.Rule, dump bool) bool {
+	c := t.m[*r]
+	isNew := c == nil
+	if isNew {
+		c = &ruleCount{}
+		t.m[*r] = c
 	}
-	slices.SortFunc(out, compare)
-	return out
+	if !dump {
+		c.n++
+		return isNew
+	}
+	if c.gen != t.gen {
+		c.gen, c.seen = t.gen, 0
+	}
+	c.seen++
+	c.n = max(c.n, 1)
+	return isNew
+}
+
+// del takes one off. It tells whether it was the last.
+func (t *ruleTable) del(r *rtnl.Rule) bool {
+	c := t.m[*r]
+	if c == nil {
+		return false
+	}
+	if c.n--; c.n > 0 {
+		return false
+	}
+	delete(t.m, *r)
+	return true
+}
+
+// sweep makes the counts those of the dump and gives what has gone, sorted.
+func (t *ruleTable) sweep() (gone []rtnl.Rule) {
+	for r, c := range t.m {
+		if c.gen == t.gen {
+			c.n = c.seen
+			continue
+		}
+		delete(t.m, r)
+		gone = append(gone, r)
+	}
+	slices.SortFunc(gone, func(a, b rtnl.Rule) int {
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority),
+			cmp.Compare(rtnl.FormatRule(&a, nil), rtnl.FormatRule(&b, nil)))
+	})
+	return gone
 }
 
 func cmpUint32(a, b uint32) int { return cmp.Compare(a, b) }

@@ -167,7 +167,7 @@ func (e *Engine) RoutesOn(index uint32) []rtnl.Route {
 }
 
 // Rule tells whether the rule is there.
-func (e *Engine) Rule(r *rtnl.Rule) bool { return e.rules.get(*r) != nil }
+func (e *Engine) Rule(r *rtnl.Rule) bool { return e.rules.m[*r] != nil }
 
 // Each calls the functions that are not nil for every object, in key order.
 func (e *Engine) Each(link func(*rtnl.Link), addr func(*rtnl.Addr), route func(*rtnl.Route), rule func(*rtnl.Rule)) {
@@ -185,8 +185,10 @@ func (e *Engine) Each(link func(*rtnl.Link), addr func(*rtnl.Addr), route func(*
 		e.routes.Each(route)
 	}
 	if rule != nil {
-		for _, s := range e.rules.m {
-			rule(&s.v)
+		for r, c := range e.rules.m {
+			for range c.n {
+				rule(&r)
+			}
 		}
 	}
 }

@@ -108,12 +108,17 @@ func (e *Engine) finish(k rtnl.Kind) {
 		}
 		return
 	}
-	st.tries = 0
 	st.live = true
 	e.sink.SyncEnd(e.ns, k)
-	if st.again {
+	switch {
+	case st.again:
 		e.dump(k)
 		return
+	case st.doubt:
+		st.retryAt = e.now.Add(e.params.delay(st.tries))
+		st.tries++
+	default:
+		st.tries = 0
 	}
 	if e.attempts > 0 && e.allLive() {
 		e.attempts = 0
@@ -152,9 +157,8 @@ func (e *Engine) sweep(k rtnl.Kind, budget int) bool {
 			e.delNexthop(id)
 		}
 	case rtnl.KindRule:
-		stale := e.rules.stale(func(a, b rtnl.Rule) int { return int(a.Priority) - int(b.Priority) })
-		for i := range stale {
-			e.delRule(&stale[i])
+		for _, r := range e.rules.sweep() {
+			e.ruleChanged(&r, nil)
 		}
 	case rtnl.KindRoute:
 		return e.routes.Sweep(budget, e.routeChanged)

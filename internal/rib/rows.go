@@ -43,37 +43,80 @@ func ecmp(r *rtnl.Route) bool {
 
 // putRow puts a route among those of its key as the kernel does it.
 func (t *Table) putRow(rows []row, r *rtnl.Route, flags uint16, dump bool) ([]row, bool) {
+	if dump {
+		return t.dumpRow(rows, r)
+	}
 	add := row{r: *r, gen: t.gen, seen: t.now}
-	for i := range rows {
-		if sameRoute(&rows[i].r, r) {
-			changed := t.differs(&rows[i], r)
-			rows[i] = add
-			if dump {
-				moved := toFront(rows, i, t.marked(rows[:i]))
-				return rows, changed || moved
-			}
-			return rows, changed
-		}
+	at := slices.IndexFunc(rows, func(x row) bool { return sameRoute(&x.r, r) })
+	if flags&unix.NLM_F_REPLACE != 0 && len(rows) > 1 {
+		return t.replaceRow(rows, add, at)
 	}
 	switch {
-	case dump:
-		// Those of the key come in the kernel's order: this one takes the place
-		// of the first that has not been seen.
-		n := t.marked(rows)
-		if n < len(rows) {
-			rows[n] = add
-			return rows, true
-		}
-		return append(rows, add), true
+	case at >= 0:
+		changed := t.differs(&rows[at], r)
+		rows[at] = add
+		return rows, changed
 	case ecmp(r) && r.Multipath != "" && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }):
 		return replaceSiblings(rows, add), true
-	case flags&unix.NLM_F_REPLACE != 0 && len(rows) > 0:
-		// IPv6 takes the first that can be, or cannot be, a sibling as well.
-		i := slices.IndexFunc(rows, func(x row) bool { return r.Family == unix.AF_INET6 && ecmp(&x.r) == ecmp(r) })
-		rows[max(i, 0)] = add
+	case flags&unix.NLM_F_REPLACE != 0 && len(rows) == 1:
+		rows[0] = add
 		return rows, true
 	case r.Family == unix.AF_INET && flags&unix.NLM_F_APPEND == 0:
 		return append([]row{add}, rows...), true
+	}
+	return append(rows, add), true
+}
+
+// replaceRow puts a route in the place of another: the first of its key; of
+// IPv6 the first that can be a sibling, or cannot, as the new one. An IPv4 route
+// is there once, an IPv6 route then perhaps twice (fib6_add_rt2node).
+func (t *Table) replaceRow(rows []row, add row, at int) ([]row, bool) {
+	if add.r.Family == unix.AF_INET6 && ecmp(&add.r) && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }) {
+		if at >= 0 && !t.differs(&rows[at], &add.r) {
+			rows[at] = add
+			return rows, false
+		}
+		return replaceSiblings(rows, add), true
+	}
+	i := max(0, slices.IndexFunc(rows, func(x row) bool { return add.r.Family == unix.AF_INET6 && ecmp(&x.r) == ecmp(&add.r) }))
+	changed := !sameRoute(&rows[i].r, &add.r) || t.differs(&rows[i], &add.r)
+	rows[i] = add
+	if add.r.Family == unix.AF_INET && at > i {
+		rows = append(rows[:at:at], rows[at+1:]...)
+	}
+	return rows, changed
+}
+
+// twiceMax bounds what is remembered of repetitions in a dump.
+const twiceMax = 4096
+
+// dumpRow takes a route that a dump shows. Those of one key come in the
+// kernel's order: this one takes the place of the first that has not been seen.
+func (t *Table) dumpRow(rows []row, r *rtnl.Route) ([]row, bool) {
+	add := row{r: *r, gen: t.gen, seen: t.now}
+	again := false
+	for i := range rows {
+		switch {
+		case !sameRoute(&rows[i].r, r):
+		case rows[i].gen == t.gen:
+			again = true
+		default:
+			changed := t.differs(&rows[i], r)
+			rows[i] = add
+			moved := toFront(rows, i, t.marked(rows[:i]))
+			return rows, changed || moved
+		}
+	}
+	if again {
+		if len(t.twice) >= twiceMax {
+			return rows, false
+		}
+		t.twice = append(t.twice, *r)
+		return rows, false
+	}
+	if n := t.marked(rows); n < len(rows) {
+		rows[n] = add
+		return rows, true
 	}
 	return append(rows, add), true
 }

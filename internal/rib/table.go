@@ -33,6 +33,9 @@ type Table struct {
 	pos   int
 	stale []model.RouteKey // keys of rows that are still to be swept
 
+	since uint16       // the first generation whose marks count
+	twice []rtnl.Route // what the dump has shown a second time
+
 	raw   []byte // scratch of split
 	k4    key4
 	k6    key6
@@ -52,7 +55,7 @@ type row struct {
 func New(ns model.NS, seed uint64) *Table {
 	return &Table{
 		ns: ns, v4: slots[key4]{seed: seed}, v6: slots[key6]{seed: seed},
-		attrs: newAttrs(), rows: map[model.RouteKey][]row{}, gen: 1,
+		attrs: newAttrs(), rows: map[model.RouteKey][]row{}, gen: 1, since: 1,
 	}
 }
 
@@ -152,11 +155,11 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 		return true, true
 	}
 	e := &s.e[i]
-	if e.attr == id {
+	if e.attr == id && !(dump && e.gen == t.gen) {
 		e.gen = t.gen
 		return false, true
 	}
-	if e.attr != several && (flags&unix.NLM_F_REPLACE != 0 || dump && e.gen != t.gen ||
+	if e.attr != several && e.attr != id && (flags&unix.NLM_F_REPLACE != 0 || dump && e.gen != t.gen ||
 		sameRoute(&t.attrs.list[e.attr].route, &t.attrs.list[id].route)) {
 		t.attrs.hold(id)
 		t.attrs.drop(e.attr)
@@ -196,8 +199,11 @@ func (t *Table) general(body []byte, edit func([]row, *rtnl.Route) ([]row, bool)
 		return model.RouteKey{}, false, err
 	}
 	key := model.KeyOfRoute(t.ns, r)
+	return key, t.edit(key, r, edit), nil
+}
+
+func (t *Table) edit(key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) (changed bool) {
 	k4, k6, family := t.slotKey(&key)
-	var changed bool
 	switch family {
 	case unix.AF_INET:
 		changed = editSlot(t, &t.v4, k4, key, r, edit)
@@ -213,7 +219,7 @@ func (t *Table) general(body []byte, edit func([]row, *rtnl.Route) ([]row, bool)
 			t.rows[key] = rows
 		}
 	}
-	return key, changed, nil
+	return changed
 }
 
 func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) bool {

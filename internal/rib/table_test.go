@@ -280,6 +280,7 @@ func TestLifetimeRunsOn(t *testing.T) {
 	}{{0, 600, true}, {100, 500, false}, {300, 301, false}, {400, 600, true}, {500, 0, true}, {600, 0, false}} {
 		tab.Clock(now.Add(time.Duration(c.after) * time.Second))
 		r.Expires = c.expires
+		tab.Begin()
 		if _, changed, err := tab.Put(body(&r), 0, true); err != nil || changed != c.changed {
 			t.Errorf("after %d s, %d s left: changed %v, want %v (%v)", c.after, c.expires, changed, c.changed, err)
 		}

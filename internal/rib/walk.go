@@ -71,22 +71,79 @@ func (t *Table) Each(f func(*rtnl.Route)) {
 // Begin starts a new generation: Put marks with it, Sweep removes what has not
 // been marked since.
 func (t *Table) Begin() {
-	t.at, t.pos, t.stale = sweep4, 0, nil
+	t.next()
+	t.since = t.gen
+}
+
+// Confirm starts a new generation whose marks count besides those of the last:
+// what one of two dumps has shown stays.
+func (t *Table) Confirm() { t.next() }
+
+func (t *Table) next() {
+	t.at, t.pos, t.stale, t.twice = sweep4, 0, nil, nil
 	if t.gen++; t.gen != 0 {
 		return
 	}
-	t.gen = 1
+	// The numbers start over: 1 stands for every mark that counts, 0 for none.
+	mark := func(gen *uint16) {
+		if *gen >= t.since {
+			*gen = 1
+		} else {
+			*gen = 0
+		}
+	}
 	for i := range t.v4.e {
-		t.v4.e[i].gen = 0
+		mark(&t.v4.e[i].gen)
 	}
 	for i := range t.v6.e {
-		t.v6.e[i].gen = 0
+		mark(&t.v6.e[i].gen)
 	}
 	for _, rows := range t.rows {
 		for i := range rows {
-			rows[i].gen = 0
+			mark(&rows[i].gen)
 		}
 	}
+	t.since, t.gen = 1, 2
+}
+
+// Unseen6 tells whether IPv6 routes are there that no dump has shown since
+// Begin, or that the last has shown twice. The kernel starts a dump of IPv6
+// routes over when the table changes, after as many as it had sent
+// (inet6_dump_fib, net/ipv6/ip6_fib.c): it may leave some out or repeat some.
+func (t *Table) Unseen6() bool {
+	for i := range t.twice {
+		if t.twice[i].Family == unix.AF_INET6 {
+			return true
+		}
+	}
+	for i := range t.v6.e {
+		if e := &t.v6.e[i]; e.attr != 0 && e.attr != several && e.gen < t.since {
+			return true
+		}
+	}
+	for k, rows := range t.rows {
+		if k.Family == unix.AF_INET6 && slices.ContainsFunc(rows, func(r row) bool { return r.gen < t.since }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Twice takes what the last dump has shown twice for being there twice, which
+// IPv6 routes can be after a replacement, and calls changed for the key of each.
+func (t *Table) Twice(changed func(model.RouteKey)) {
+	for i := range t.twice {
+		r := &t.twice[i]
+		if r.Family != unix.AF_INET6 {
+			continue
+		}
+		key := model.KeyOfRoute(t.ns, r)
+		t.edit(key, r, func(rows []row, r *rtnl.Route) ([]row, bool) {
+			return append(rows, row{r: *r, gen: t.gen, seen: t.now}), true
+		})
+		changed(key)
+	}
+	t.twice = nil
 }
 
 // stage is how far a sweep has come.
@@ -113,7 +170,7 @@ func (t *Table) Sweep(budget int, gone func(model.RouteKey)) bool {
 		key := t.stale[0]
 		t.stale = t.stale[1:]
 		budget--
-		t.keep(key, func(r *row) bool { return r.gen == t.gen })
+		t.keep(key, func(r *row) bool { return r.gen >= t.since })
 		gone(key)
 	}
 	if t.at == sweepRows && len(t.stale) == 0 {
@@ -129,7 +186,7 @@ func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool
 	for t.pos < len(s.e) && *budget > 0 {
 		*budget--
 		e := &s.e[t.pos]
-		if e.attr == 0 || e.attr == several || e.gen == t.gen {
+		if e.attr == 0 || e.attr == several || e.gen >= t.since {
 			t.pos++
 			continue
 		}
@@ -147,7 +204,7 @@ func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool
 func (t *Table) staleRows() []model.RouteKey {
 	var keys []model.RouteKey
 	for k, rows := range t.rows {
-		if t.marked(rows) < len(rows) {
+		if slices.ContainsFunc(rows, func(r row) bool { return r.gen < t.since }) {
 			keys = append(keys, k)
 		}
 	}
