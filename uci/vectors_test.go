@@ -31,6 +31,7 @@ type step struct {
 	RC     int
 	Stdin  string
 	Files  map[string]string
+	Delta  map[string]string
 }
 
 func readVectors(t testing.TB) []vector {
