@@ -138,4 +138,3 @@ func FuzzConfigLoad(f *testing.F) {
 		r.want(t, want.String(), "", 0)
 	})
 }
-

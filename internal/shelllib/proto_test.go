@@ -245,3 +245,51 @@ func TestSystem(t *testing.T) {
 			want(t, "192.0.2.1\n192.0.2.2\n0\n2001:db8::1\n192.0.2.1\n192.0.2.2\n1\n", "", 0)
 	})
 }
+
+// TestShellOfScripts: what ash understands and dash does not works under both,
+// once the script has asked for its protocol.
+func TestShellOfScripts(t *testing.T) {
+	if _, err := exec.LookPath("busybox"); err != nil {
+		t.Skip("busybox is not installed")
+	}
+	const script = `#!/bin/sh
+. ../netifd-proto.sh
+init_proto "$@"
+proto_x_setup() {
+	local id
+	json_get_vars id
+	[[ "$2" == eth* ]] && echo "${id//:/} ${id:0:2} $(kill -l SIGUSR1) [${PROTO_SHELL-}]"
+}
+add_protocol x
+`
+	eachShell(t, func(t *testing.T, w *world) {
+		w.env = slices.DeleteFunc(w.env, func(s string) bool { return s == "PROTO_SHELL=this" })
+		again := "[]" // not begun anew
+		if w.shell[0] == "dash" {
+			again = "[ash]"
+		}
+		w.addon(t, script, "x", "setup", "wan", `{"id":"aa:bb it's"}`, "eth 0").want(t, "aabb it's aa 10 "+again+"\n", "", 0)
+
+		// Without busybox it stays as it is.
+		w.write(t, "bin/busybox", "#!/bin/sh\nexit 1\n")
+		if w.shell[0] == "dash" {
+			if r := w.addon(t, script, "x", "setup", "wan", "{}", "eth0"); r.rc == 0 {
+				t.Errorf("%+v", r)
+			}
+			if r := w.addon(t, script, "", "dump"); r.rc != 0 || r.stderr != "" || !strings.HasPrefix(r.stdout, `{ "name": "x"`) {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+// TestKill: the numbers of signals under dash too, and the rest as ever.
+func TestKill(t *testing.T) {
+	eachShell(t, func(t *testing.T, w *world) {
+		r := w.run(t, sourceProto+`kill -l SIGUSR1; kill -l USR1; kill -l TERM; kill -l 10; kill -0 $$; echo $?; sleep 100 & kill -TERM $!; wait $! 2>/dev/null; echo $?`)
+		r.want(t, "10\n10\n15\nUSR1\n0\n143\n", "", 0)
+		if r := w.run(t, sourceProto+`kill -l SIGNONE`); r.rc == 0 || r.stdout != "" || r.stderr == "" {
+			t.Errorf("%+v", r)
+		}
+	})
+}

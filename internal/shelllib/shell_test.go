@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"netbraid/internal/jshn"
-	"netbraid/uci"
+	"netbraid/internal/ucicmd"
 )
 
 // TestMain lets this program be the commands that the library calls: jshn is
-// ours; uci is one that can export; ubus is one that writes down its arguments.
+// ours; uci is ours for export; ubus is one that writes down its arguments.
 func TestMain(m *testing.M) {
 	args := os.Args[1:]
 	switch filepath.Base(os.Args[0]) {
@@ -38,45 +38,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeUCI exports a package of the folder -c, and writes down what else it is
-// asked for in UCI_LOG.
+// fakeUCI is the real one for export, without the changes that wait on this
+// machine. What else it is asked for it writes down in UCI_LOG.
 func fakeUCI(args []string) int {
-	dir, verb := "/nonexistent", []string(nil)
-	opts, format := uci.Options{}, uci.Format{}
-	for i := 0; i < len(args); i++ {
-		switch args[i] {
-		case "-c":
-			i++
-			dir = args[i]
-		case "-P":
-			i++
-		case "-S":
-			opts.NonStrict = true
-		case "-n":
-			format.Named = true
-		case "-q":
-		default:
-			verb = args[i:]
-			i = len(args)
-		}
-	}
-	if len(verb) == 2 && verb[0] == "export" {
-		p, err := uci.Load(dir, verb[1], opts)
-		if err == nil {
-			err = uci.Export(os.Stdout, p, format)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return 0
+	if len(args) > 1 && args[len(args)-2] == "export" {
+		args = append([]string{"-t", os.Getenv("UCI_CONFIG_DIR") + "/none"}, args...)
+		return ucicmd.Main("uci", args, os.Stdin, os.Stdout, os.Stderr)
 	}
 	record(os.Getenv("UCI_LOG"), args)
-	if strings.Contains(strings.Join(verb, " "), "missing") {
-		return 1
-	}
-	if verb[0] == "add" {
-		fmt.Println("cfg0a1b2c")
+	for _, a := range args {
+		switch {
+		case a == "add":
+			fmt.Println("cfg0a1b2c")
+		case strings.HasPrefix(a, "missing"):
+			return 1
+		}
 	}
 	return 0
 }
@@ -161,6 +137,10 @@ func newWorld(t testing.TB, shell []string) *world {
 		"UBUS_LOG=" + filepath.Join(w.dir, "ubus.log"),
 		"UCI_LOG=" + filepath.Join(w.dir, "uci.log"),
 		"UCI_CONFIG_DIR=" + w.dir,
+		"PROTO_SHELL=this",
+	}
+	if testing.CoverMode() != "" { // the commands are this program
+		w.env = append(w.env, "GOCOVERDIR="+t.TempDir())
 	}
 	return w
 }

@@ -392,6 +392,31 @@ _proto_updown() {
 	return "$_proto_rc"
 }
 
+# kill: with -l NAME, which dash refuses, it prints the number.
+kill -l SIGUSR1 >/dev/null 2>&1 || kill() {
+	local _proto_signal=1
+	if [ "$#" -ne 2 ] || [ "$1" != -l ]; then
+		command kill "$@"
+		return
+	fi
+	case $2 in
+	*[!0-9]*) ;;
+	*)
+		command kill -l "$2"
+		return
+		;;
+	esac
+	while [ "$_proto_signal" -lt 32 ]; do
+		if [ "$(command kill -l "$_proto_signal")" = "${2#SIG}" ]; then
+			echo "$_proto_signal"
+			return 0
+		fi
+		_proto_signal=$((_proto_signal + 1))
+	done
+	echo "kill: no signal $2" >&2
+	return 1
+}
+
 # resolveip [-4|-6] [-t SECONDS] HOST: prints its addresses.
 command -v resolveip >/dev/null 2>&1 || resolveip() {
 	local _proto_db=ahosts _proto_wait=5 _proto_seen=' ' _proto_address
@@ -421,10 +446,25 @@ command -v resolveip >/dev/null 2>&1 || resolveip() {
 	[ "$_proto_seen" != ' ' ]
 }
 
+# _proto_shell ARG...: scripts for OpenWrt are written for busybox ash, which
+# knows ${x//a/b}, ${x:0:3}, [[ and == that other POSIX shells refuse. Begin anew
+# under it if this is another one and busybox is there. PROTO_SHELL, set to
+# anything, keeps the shell.
+_proto_shell() {
+	# shellcheck disable=SC3014 # the question is whether it is known
+	if [ a == a ] 2>/dev/null || [ -n "${PROTO_SHELL-}" ] || [ ! -f "$0" ] ||
+		! busybox ash -c : 2>/dev/null; then
+		return 0
+	fi
+	export PROTO_SHELL=ash # once is enough
+	exec busybox ash "$0" "$@"
+}
+
 # init_proto PROTOCOL COMMAND [INTERFACE CONFIG [DEVICE]]: what the script was
 # run for; add_protocol does it, if the protocol is its own. Its status is that
 # of what was done. proto, cmd, interface, data and ifname are for the script too.
 init_proto() {
+	_proto_shell "$@"
 	proto=${1-}
 	cmd=${2-}
 	interface=${3-}
