@@ -19,7 +19,7 @@ const DefaultACLDir = "/usr/share/acl.d"
 type BrokerOptions struct {
 	ACLDir     string       // access lists, default DefaultACLDir
 	MaxObjects int          // objects, and subscriptions, per client; default 4096
-	MaxQueue   int          // bytes queued for one client; default 4 MiB
+	MaxQueue   int          // bytes queued for a client that does not read, a quarter of what one gets who does; default 4 MiB
 	Log        *slog.Logger // default slog.Default()
 
 	creds func(*net.UnixConn) (credentials, error) // for tests

@@ -1,15 +1,11 @@
 package ubus
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -160,115 +156,4 @@ func TestMessageSize(t *testing.T) {
 			t.Errorf("%d bytes: %v %v", n, h, err)
 		}
 	}
-}
-
-// mutate damages a message in one of several ways.
-func mutate(b []byte, r *rand.Rand) []byte {
-	b = append([]byte(nil), b...)
-	for range 1 + r.IntN(3) {
-		switch i := r.IntN(len(b)); r.IntN(5) {
-		case 0:
-			b[i] ^= 1 << r.IntN(8)
-		case 1:
-			b[i] = byte(r.Uint32())
-		case 2:
-			binary.BigEndian.PutUint32(b[i&^3:][:4:4], r.Uint32()>>r.IntN(32))
-		case 3: // keeps the length field right
-			if len(b) > 16 {
-				b = b[:len(b)-4]
-				binary.BigEndian.PutUint32(b[8:], uint32(len(b)-8))
-			}
-		case 4:
-			b[1] = byte(r.IntN(13))
-		}
-	}
-	if r.IntN(100) > 0 { // else the length may be wrong: the end of a connection
-		binary.BigEndian.PutUint32(b[8:], uint32(len(b)-8))
-	}
-	return b
-}
-
-// Thousands of damaged messages do not disturb a client that keeps calling.
-// UBUS_MALFORMED sets their number.
-func TestMalformedFlood(t *testing.T) {
-	count := 10_000
-	if n, err := strconv.Atoi(os.Getenv("UBUS_MALFORMED")); err == nil {
-		count = n
-	}
-	b, path := startBroker(t, BrokerOptions{})
-	b.AddObject("local", echoMethods, echo)
-	ctx := testCtx(t)
-	var seeds [][]byte
-	for _, name := range []string{"33-listen-send", "32-notify-reply", "70-malformed", "35-monitor"} {
-		for _, m := range loadRecording(t, name).msgs {
-			if m.Dir == "c2s" && len(m.raw) >= 16 && len(m.raw)%4 == 0 {
-				seeds = append(seeds, m.raw)
-			}
-		}
-	}
-	other := dial(t, path)
-	id, err := other.LookupID(ctx, "local")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var calls atomic.Int64
-	var slowest atomic.Int64
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			start := time.Now()
-			if _, err := other.CallID(ctx, id, "echo", Table{{"s", "x"}}); err != nil {
-				t.Error("the other client:", err)
-				return
-			}
-			slowest.Store(max(slowest.Load(), int64(time.Since(start))))
-			calls.Add(1)
-		}
-	}()
-	conns := flood(t, path, seeds, count)
-	eventually(t, func() bool { return calls.Load() >= 100 || t.Failed() })
-	close(stop)
-	<-stopped
-	t.Logf("%d messages on %d connections; %d calls beside them, the slowest took %v", count, conns, calls.Load(), time.Duration(slowest.Load()))
-	if slowest.Load() > int64(2*time.Second) {
-		t.Error("the other client noticed")
-	}
-	eventually(t, func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return len(b.clients) == 2 && len(b.objects) == 1 && len(b.patterns) == 0 && len(b.types) == 1
-	})
-}
-
-// flood sends count damaged messages, and returns on how many connections:
-// the broker ends one when a length makes no sense.
-func flood(t *testing.T, path string, seeds [][]byte, count int) (conns int) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for sent := 0; sent < count; conns++ {
-		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		drained := make(chan struct{})
-		go func() {
-			defer close(drained)
-			io.Copy(io.Discard, conn)
-		}()
-		conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		for range 100 { // a length that waits for more swallows the rest
-			if _, err := conn.Write(mutate(seeds[r.IntN(len(seeds))], r)); err != nil {
-				break
-			}
-			sent++
-		}
-		conn.Close()
-		<-drained
-	}
-	return conns
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,17 +12,25 @@ import (
 // outQueue holds what is to be written to one connection. Adding never blocks;
 // run writes until the queue is closed.
 type outQueue struct {
-	limit int // bytes
+	limit int // bytes, for a reader that does not read
 
 	mu     sync.Mutex
 	wake   sync.Cond // work for run, or room for waitBelow
 	bytes  int       // queued and being written
+	moved  time.Time // when the reader last took something, or the queue was empty
 	fds    int       // descriptors queued and being written
 	chunks []outChunk
 	spare  []byte // a buffer that has been written, for reuse
 	closed bool
 	full   bool // closed for being over the limit
 }
+
+// One who reads may have more queued for him than one who does not: patience is
+// how long it takes to tell, readerFactor how many times the limit he gets.
+const (
+	patience     = time.Second
+	readerFactor = 4
+)
 
 // outChunk is written by one sendmsg if it carries a descriptor: then it is
 // exactly one message.
@@ -41,8 +50,9 @@ func newOutQueue(limit int) *outQueue {
 }
 
 // add lets fill append one message. It reports false when the queue is over
-// its limit (a queue that was empty takes a message of any size), holds
-// queueFDs descriptors already, or is closed; it is of no further use then. fd may be nil; add takes it over.
+// its limit (a queue that was empty takes a message of any size, and a reader
+// who reads gets readerFactor times the limit), holds queueFDs descriptors
+// already, or is closed; it is of no further use then. fd may be nil; add takes it over.
 func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -52,7 +62,7 @@ func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	}
 	var b []byte
 	last := len(q.chunks) - 1
-	if fd == nil && last >= 0 && q.chunks[last].fd == nil {
+	if fd == nil && last >= 0 && q.chunks[last].fd == nil && len(q.chunks[last].b) < writePiece/2 {
 		b = q.chunks[last].b
 	} else {
 		b, q.spare = q.spare[:0], nil
@@ -67,7 +77,10 @@ func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 	if fd != nil {
 		q.fds++
 	}
-	if was > 0 && q.bytes > q.limit || q.fds > queueFDs {
+	if was == 0 {
+		q.moved = time.Now()
+	}
+	if was > 0 && q.overLimit() || q.fds > queueFDs {
 		q.full = true
 		q.closeLocked()
 		return false
@@ -76,6 +89,10 @@ func (q *outQueue) add(fd *os.File, fill func([]byte) []byte) bool {
 		q.wake.Broadcast()
 	}
 	return true
+}
+
+func (q *outQueue) overLimit() bool {
+	return q.bytes > q.limit && (q.bytes > readerFactor*q.limit || time.Since(q.moved) > patience)
 }
 
 // waitBelow blocks until fewer than n bytes are queued; false when closed.
@@ -127,7 +144,7 @@ func (q *outQueue) run(conn *net.UnixConn) error {
 		q.mu.Unlock()
 		for i := range work {
 			c := work[i]
-			err := writeChunk(conn, c)
+			err := q.write(conn, c)
 			q.wrote(c, err == nil)
 			work[i] = outChunk{}
 			if err != nil {
@@ -148,6 +165,7 @@ func (q *outQueue) wrote(c outChunk, ok bool) {
 	defer q.mu.Unlock()
 	if ok {
 		q.bytes -= len(c.b)
+		q.moved = time.Now()
 		if c.fd != nil {
 			q.fds--
 		}
@@ -157,6 +175,22 @@ func (q *outQueue) wrote(c outChunk, ok bool) {
 	}
 	q.wake.Broadcast()
 }
+
+// write writes a chunk in pieces, so that it shows when the reader reads.
+func (q *outQueue) write(conn *net.UnixConn, c outChunk) error {
+	for len(c.b) > writePiece {
+		if err := writeChunk(conn, outChunk{c.b[:writePiece], c.fd}); err != nil {
+			return err
+		}
+		c = outChunk{b: c.b[writePiece:]}
+		q.mu.Lock()
+		q.moved = time.Now()
+		q.mu.Unlock()
+	}
+	return writeChunk(conn, c)
+}
+
+const writePiece = 256 << 10
 
 func writeChunk(conn *net.UnixConn, c outChunk) error {
 	b := c.b

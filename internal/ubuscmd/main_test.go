@@ -120,6 +120,7 @@ func compare(t *testing.T, run recRun, rc int, stdout, stderr string) {
 
 // The recorded command lines print and return the same against our broker.
 func TestRecordedRuns(t *testing.T) {
+	t.Parallel()
 	var par parallel
 	defer par.wait()
 	for _, name := range []string{
@@ -223,6 +224,7 @@ func asNobody(t *testing.T, f func()) {
 
 // Access lists, with real credentials of the socket.
 func TestRecordedACL(t *testing.T) {
+	t.Parallel()
 	var par parallel
 	defer par.wait()
 	for _, name := range []string{"80-acl-none", "81-acl-user", "82-acl-group-wildcards"} {

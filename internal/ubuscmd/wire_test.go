@@ -33,6 +33,7 @@ func TestRecordedWire(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	played := 0
+	t.Parallel()
 	var par parallel
 	defer par.wait()
 	for _, f := range files {
