@@ -451,7 +451,7 @@ command -v resolveip >/dev/null 2>&1 || resolveip() {
 # under it if this is another one and busybox is there. PROTO_SHELL, set to
 # anything, keeps the shell.
 _proto_shell() {
-	# shellcheck disable=SC3014 # the question is whether it is known
+	# shellcheck disable=SC3014,SC2050 # the question is whether it is known
 	if [ a == a ] 2>/dev/null || [ -n "${PROTO_SHELL-}" ] || [ ! -f "$0" ] ||
 		! busybox ash -c : 2>/dev/null; then
 		return 0
