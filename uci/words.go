@@ -55,9 +55,12 @@ func (w *WordReader) Line() int { return w.l.line }
 // ResetLine makes the next line number 1.
 func (w *WordReader) ResetLine() { w.l.line = 0 }
 
-// Rest is what follows the line read last. Reading from it ends the use of w.
+// Rest is what follows the line read last. After this call ReadLine has what the
+// caller leaves of it.
 func (w *WordReader) Rest() io.Reader {
-	return io.MultiReader(strings.NewReader(w.l.src[min(w.l.next, len(w.l.src)):]), w.r)
+	rest := w.l.src[min(w.l.next, len(w.l.src)):]
+	w.l.src, w.l.next = "", 0
+	return io.MultiReader(strings.NewReader(rest), w.r)
 }
 
 // more reads a line, and the whole lines that are there behind it without
