@@ -13,9 +13,12 @@
 //	err = bus.AddObject("network", methods, func(r *ubus.Request) {
 //		name, ok := r.Args().String("name") // a wrong type reads as absent
 //		r.Reply(ubus.Table{{Name: "up", Value: true}})
+//		f := r.TakeFD()       // ours to close; nil if none came. Done closes what is not taken
 //		r.Done(ubus.StatusOK) // now, or later from any goroutine
 //	})
-//	bus.Notify("network.interface", "interface.update", data)
+//	if bus.HasSubscribers("network.interface") { // else Notify does nothing
+//		bus.Notify("network.interface", "interface.update", data)
+//	}
 //	bus.Event("network.interface", data)
 //	if b := bus.Embedded(); b != nil {
 //		b.ReloadACL()
@@ -29,8 +32,9 @@
 // # Deliberate differences from ubusd
 //
 // A client that does not read is disconnected with a log line when its queue
-// is full (ubusd drops single messages in silence); a LOOKUP of everything
-// waits for its own reader instead. Objects and subscriptions per client are
+// is full (ubusd drops single messages in silence), one that reads too slowly
+// at four times that; a LOOKUP of everything waits for its own reader instead.
+// Objects and subscriptions per client are
 // limited, so are the descriptors that wait for one reader. A server of ours
 // whose reply is too large answers with an error and stays (libubus sends it,
 // and ubusd drops the server). Supplementary groups come from the socket

@@ -229,7 +229,6 @@ func floodOne(t *testing.T, conn *net.UnixConn, all []byte, r *rand.Rand) {
 type wellBehaved struct {
 	b       *Broker
 	clients []*Client
-	objects int
 	quit    chan struct{}
 	done    sync.WaitGroup
 	count   atomic.Int64
@@ -265,7 +264,6 @@ func newWellBehaved(t *testing.T, b *Broker, path string) *wellBehaved {
 			t.Fatal(err)
 		}
 	}
-	g.objects = len(b.objects)
 	g.done.Go(func() {
 		for i := 0; ; i++ {
 			select {
@@ -329,7 +327,7 @@ func (g *wellBehaved) settle(t *testing.T) {
 	eventually(t, func() bool {
 		g.b.mu.Lock()
 		defer g.b.mu.Unlock()
-		return len(g.b.clients) == 1+len(g.clients) && len(g.b.objects) == g.objects &&
+		return len(g.b.clients) == 1+len(g.clients) && len(g.b.objects) == 3 &&
 			len(g.b.patterns) == 1 && len(g.b.types) == 2 && len(g.b.sorted) == 2 && len(g.b.byPath) == 2 && len(g.b.monitors) == 0
 	})
 }

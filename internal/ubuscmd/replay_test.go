@@ -44,7 +44,7 @@ type recMsg struct {
 	msg             ubus.Message
 }
 
-func unzip(t *testing.T, name string) []byte {
+func unzip(t testing.TB, name string) []byte {
 	t.Helper()
 	f, err := os.Open(filepath.Join("..", "..", "ubus", "testdata", "recordings", name+".gz"))
 	if err != nil {
@@ -62,7 +62,7 @@ func unzip(t *testing.T, name string) []byte {
 	return b
 }
 
-func load(t *testing.T, name string) (h recHeader, msgs []recMsg) {
+func load(t testing.TB, name string) (h recHeader, msgs []recMsg) {
 	t.Helper()
 	sc := bufio.NewScanner(bytes.NewReader(unzip(t, name+".jsonl")))
 	sc.Buffer(nil, 16<<20)

@@ -278,7 +278,7 @@ func (f *fakeBroker) say(conn *net.UnixConn, m *recMsg) {
 
 // restore makes a message whole of which the recorder kept the beginning, its
 // length and its hash: one letter fills it up to the final NUL and padding.
-func (m *recMsg) restore(t *testing.T) {
+func (m *recMsg) restore(t testing.TB) {
 	t.Helper()
 	raw := append(m.raw, bytes.Repeat(m.raw[len(m.raw)-1:], m.Len-len(m.raw))...)
 	for zeros := range 5 {
