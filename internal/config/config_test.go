@@ -86,7 +86,8 @@ func TestEveryOptionIsChecked(t *testing.T) {
 		macvlanOptions:   "config device\n\toption name d0\n\toption type macvlan\n",
 		vethOptions:      "config device\n\toption name d0\n\toption type veth\n",
 		interfaceOptions: "config interface i\n", staticOptions: "config interface i\n\toption proto static\n",
-		routeOptions: "config route\n\toption target 10.0.0.0/8\n",
+		routeOptions:  "config route\n\toption target 10.0.0.0/8\n",
+		mirrorOptions: "config mirror m\n",
 	}
 	checked := 0
 	for _, g := range groups {

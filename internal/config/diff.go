@@ -37,6 +37,7 @@ type Changes struct {
 	// routes that are on no interface.
 	RoutesChanged map[string]bool
 	Globals       bool // the section globals changed
+	Mirrors       bool // a section mirror changed
 }
 
 // None tells that nothing changed.
@@ -49,7 +50,7 @@ func (c *Changes) None() bool {
 		}
 		return true
 	}
-	return !c.Globals && len(c.RoutesChanged) == 0 && keep(c.Devices) && keep(c.Interfaces)
+	return !c.Globals && !c.Mirrors && len(c.RoutesChanged) == 0 && keep(c.Devices) && keep(c.Interfaces)
 }
 
 // Diff compares two configurations; either may be nil (then nothing is in it).
@@ -62,7 +63,7 @@ func Diff(old, new *Config) Changes {
 		new = &Config{}
 	}
 	c := Changes{Devices: make(map[string]Verdict, len(new.Devices)), Interfaces: make(map[string]Verdict, len(new.Interfaces)),
-		RoutesChanged: map[string]bool{}, Globals: old.Globals != new.Globals}
+		RoutesChanged: map[string]bool{}, Globals: old.Globals != new.Globals, Mirrors: !slices.EqualFunc(old.Mirrors, new.Mirrors, sameMirror)}
 	verdicts(c.Devices, old.Devices, new.Devices, func(d *Device) string { return d.Name }, diffDevice)
 	verdicts(c.Interfaces, old.Interfaces, new.Interfaces, func(i *Interface) string { return i.Name }, diffInterface)
 	diffRoutes(&c, old.Routes, new.Routes)
@@ -128,6 +129,12 @@ func lost(old, new []string) bool {
 }
 
 func sameSettings(a, b *model.Settings) bool { return a.Equal(b) }
+
+func sameMirror(a, b *Mirror) bool {
+	x, y := *a, *b
+	x.Pos, y.Pos = Pos{}, Pos{}
+	return x == y
+}
 
 // diffInterface: what must go through down and up is what the protocol or the
 // users of the interface see only there.

@@ -112,6 +112,8 @@ func (p *parser) section(s *section) {
 	case "interface", "alias":
 		s.iface = s.name
 		p.interfaceSection(s)
+	case "mirror":
+		p.mirrorSection(s)
 	case "route", "route6":
 	case "bridge-vlan", "rule", "rule6", "neighbor", "neighbor6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station", "wifi-mld":
 		p.ignored(s, "sections of this type are not built yet, ignored")

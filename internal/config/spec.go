@@ -91,6 +91,7 @@ type target struct {
 	bridge   *bridgeDraft
 	iface    *ifaceDraft
 	route    *routeDraft
+	mirror   *Mirror
 }
 
 // allowed says in words what the option takes.

@@ -15,6 +15,7 @@ type Config struct {
 	Devices    []*Device    // sorted by name, one a name
 	Interfaces []*Interface // in the order of the file, one a name
 	Routes     []*Route     // in the order of the file
+	Mirrors    []*Mirror    // in the order of the file, one a namespace
 }
 
 // Pos is where something stands in a configuration file.

@@ -21,6 +21,9 @@ func (c *Core) configure(next *config.Config) {
 		c.configuredAt = c.now
 	}
 	changes := config.Diff(old, next)
+	if changes.Mirrors {
+		c.configureMirrors(old, next)
+	}
 	c.configureRoutes(next)
 	wanted := map[string]bool{}
 	for _, ic := range next.Interfaces {

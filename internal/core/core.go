@@ -45,15 +45,20 @@ type Core struct {
 	rng    *rand.Rand
 	now    time.Time
 
-	mirror  *mirror.Engine
-	graph   *device.Graph
-	planner *plan.Planner
-	cfg     *config.Config
-	ifaces  map[string]*iface.Machine
-	order   []string
-	routes  map[string][]*config.Route // by interface
-	down    map[string]bool
-	l3      map[string]string // interface → layer 3 device that is not its main device
+	seed   uint64
+	mirror *mirror.Engine
+	spaces map[model.NS]*Space // namespaces besides the daemon's own
+	lastNS model.NS
+	// unopened has why a namespace has no socket, where that was said already.
+	unopened map[model.NS]string
+	graph    *device.Graph
+	planner  *plan.Planner
+	cfg      *config.Config
+	ifaces   map[string]*iface.Machine
+	order    []string
+	routes   map[string][]*config.Route // by interface
+	down     map[string]bool
+	l3       map[string]string // interface → layer 3 device that is not its main device
 
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
@@ -84,7 +89,7 @@ func New(o Options) *Core {
 		o.Protos = proto.Builtin()
 	}
 	c := &Core{
-		protos: o.Protos, rng: rand.New(rand.NewPCG(o.Seed, 2)),
+		protos: o.Protos, seed: o.Seed, spaces: map[model.NS]*Space{}, unopened: map[model.NS]string{}, rng: rand.New(rand.NewPCG(o.Seed, 2)),
 		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{},
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
@@ -93,6 +98,7 @@ func New(o Options) *Core {
 		c.down[n] = true
 	}
 	c.inherited = len(o.Owned.Links)+len(o.Owned.Addrs)+len(o.Owned.Routes)+len(o.Owned.Rules) > 0
+	o.Mirror.Seed = o.Seed
 	c.mirror = mirror.New(0, o.Mirror, (*sink)(c))
 	c.graph = device.NewGraph(c.mirror)
 	c.planner = plan.New(0, c.mirror, o.Owned, o.Seed)
@@ -129,16 +135,23 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 func (c *Core) take(ev Event) {
 	switch ev := ev.(type) {
 	case Subscribed:
-		c.mirror.Subscribed(ev.Epoch)
+		if e := c.engine(ev.NS); e != nil {
+			e.Subscribed(ev.Epoch)
+		}
 	case Lost:
-		c.log(levelWarn, "netlink notifications lost; reading the tables again")
-		c.mirror.Lost(c.now, ev.Epoch)
+		c.lost(ev)
 	case Notified:
-		c.mirror.Notified(c.now, ev.Epoch, ev.Data)
+		if e := c.engine(ev.NS); e != nil {
+			e.Notified(c.now, ev.Epoch, ev.Data)
+		}
 	case Dumped:
-		c.mirror.Dumped(ev.Epoch, ev.Data)
+		if e := c.engine(ev.NS); e != nil {
+			e.Dumped(ev.Epoch, ev.Data)
+		}
 	case DumpDone:
-		c.mirror.DumpDone(c.now, ev.Epoch, ev.Kind, ev.Complete, ev.Interrupted)
+		if e := c.engine(ev.NS); e != nil {
+			e.DumpDone(c.now, ev.Epoch, ev.Kind, ev.Complete, ev.Interrupted)
+		}
 	case Wrote:
 		for _, r := range ev.Results {
 			c.planner.Settle(c.now, r)
@@ -221,7 +234,7 @@ func (c *Core) Deadline() time.Time {
 			t = x
 		}
 	}
-	add(c.mirror.Deadline())
+	c.mirrorDeadline(add)
 	if at := c.planner.Deadline(); !at.IsZero() {
 		// What is due and could not be tried (a table is being read) is looked
 		// at with the next event; until then now and then.

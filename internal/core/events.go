@@ -3,6 +3,7 @@ package core
 import (
 	"netbraid/internal/config"
 	"netbraid/internal/iface"
+	"netbraid/internal/mirror"
 	"netbraid/internal/model"
 	"netbraid/internal/plan"
 	"netbraid/rtnl"
@@ -22,10 +23,12 @@ type (
 		NS    model.NS
 		Epoch uint32
 	}
-	// Lost: notifications were lost (ENOBUFS), or the socket broke.
+	// Lost: notifications were lost (ENOBUFS), or the socket broke. Err says
+	// why there is no socket.
 	Lost struct {
 		NS    model.NS
 		Epoch uint32
+		Err   error
 	}
 	// Notified: one or more whole notification messages.
 	Notified struct {
@@ -126,6 +129,15 @@ type (
 		Kind   rtnl.Kind
 		Family uint8 // AF_* to read; 0 for all
 	}
+	// OpenNS: NS is the namespace at Path from now on, to be opened by the next
+	// Subscribe; for the daemon's own (0) only the limits are new.
+	OpenNS struct {
+		NS     model.NS
+		Path   string
+		Params mirror.Params
+	}
+	// CloseNS: nothing more is wanted of the namespace.
+	CloseNS struct{ NS model.NS }
 	// Record: write this down before what follows is done.
 	Record struct{ Records []plan.Record }
 	// Write: do these operations, in order.
@@ -167,6 +179,8 @@ type (
 
 func (Subscribe) isAction()   {}
 func (Dump) isAction()        {}
+func (OpenNS) isAction()      {}
+func (CloseNS) isAction()     {}
 func (Record) isAction()      {}
 func (Write) isAction()       {}
 func (ReadSysctl) isAction()  {}

@@ -10,7 +10,7 @@ import (
 // run brings everything to what the last event has made of the world: devices,
 // then interfaces, then what is wanted, then the operations.
 func (c *Core) run() {
-	c.mirror.Tick(c.now)
+	c.tickMirrors()
 	if !c.live && c.mirror.Live(rtnl.KindLink) {
 		c.live = true
 		c.mirror.Each(func(l *rtnl.Link) { c.graph.LinkChanged(nil, l) }, nil, nil, nil)
@@ -28,13 +28,7 @@ func (c *Core) run() {
 			}
 		}
 	}
-	for _, r := range c.mirror.Requests() {
-		if r.Subscribe {
-			c.act(Subscribe{r.NS, r.Epoch})
-		} else {
-			c.act(Dump{r.NS, r.Epoch, r.Dump, r.Family})
-		}
-	}
+	c.mirrorRequests()
 }
 
 // machines moves devices and interfaces until nothing moves any more.

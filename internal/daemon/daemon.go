@@ -52,6 +52,7 @@ type Daemon struct {
 	log    *slog.Logger
 	core   *core.Core
 	kern   *kernel.Kernel
+	spaces *kernel.Spaces
 	state  *store.State
 	events chan core.Event
 	calls  chan func()
@@ -61,7 +62,9 @@ type Daemon struct {
 	nextID  uint64
 	writes  uint64
 	settled chan struct{}
-	source  []byte // text of the configuration in force, to be kept when good
+	// pausedUntil is the end of the pause after a full batch; zero for none.
+	pausedUntil time.Time
+	source      []byte // text of the configuration in force, to be kept when good
 }
 
 // New makes a daemon; Run starts it.
@@ -101,6 +104,7 @@ func New(o Options) (*Daemon, error) {
 		st.Close()
 		return nil, err
 	}
+	d.spaces = kernel.NewSpaces(kernel.Options{Log: o.Log, Deliver: d.deliver})
 	return d, nil
 }
 
@@ -145,6 +149,7 @@ func (d *Daemon) Writes() uint64 { return d.writes }
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.state.Close()
 	defer d.kern.Close()
+	defer d.spaces.CloseAll()
 	defer close(d.done)
 	d.step(core.Tick{})
 	d.boot()
@@ -158,8 +163,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 				return d.teardown()
 			}
 			return nil
-		case ev := <-d.events:
-			d.step(ev)
+		case ev := <-d.ready():
+			d.batch(ev)
 		case f := <-d.calls:
 			f()
 		case <-timer.C:
@@ -168,10 +173,51 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 }
 
+// ready is where events come from, nothing during the pause after a full batch.
+func (d *Daemon) ready() <-chan core.Event {
+	if !d.pausedUntil.IsZero() {
+		if time.Now().Before(d.pausedUntil) {
+			return nil
+		}
+		d.pausedUntil = time.Time{}
+	}
+	return d.events
+}
+
+// batch works off events until there is none, or so many messages or so much
+// time that timers and callers get their turn.
+func (d *Daemon) batch(ev core.Event) {
+	p := d.core.Mirror().Params()
+	begun, first := time.Now(), d.core.Mirror().Stats().Messages
+	for {
+		d.step(ev)
+		switch ev := ev.(type) {
+		case core.Notified:
+			d.kern.Recycle(ev.Data)
+		case core.Dumped:
+			d.kern.Recycle(ev.Data)
+		}
+		if time.Since(begun) >= p.BatchTime || d.core.Mirror().Stats().Messages-first >= uint64(p.BatchSize) {
+			if p.BatchDelay > 0 {
+				d.pausedUntil = time.Now().Add(p.BatchDelay)
+			}
+			return
+		}
+		select {
+		case ev = <-d.events:
+		default:
+			return
+		}
+	}
+}
+
 func (d *Daemon) arm(timer *time.Timer) {
 	wait := time.Hour
 	if at := d.core.Deadline(); !at.IsZero() {
 		wait = max(time.Until(at), 0)
+	}
+	if !d.pausedUntil.IsZero() {
+		wait = min(wait, max(time.Until(d.pausedUntil), 0))
 	}
 	timer.Reset(wait)
 }
@@ -208,9 +254,25 @@ func (d *Daemon) step(ev core.Event) {
 func (d *Daemon) do(now time.Time, a core.Action) {
 	switch a := a.(type) {
 	case core.Subscribe:
-		d.kern.Subscribe(a.Epoch)
+		if a.NS == 0 {
+			d.kern.Subscribe(a.Epoch)
+		} else {
+			d.spaces.Subscribe(a.NS, a.Epoch)
+		}
 	case core.Dump:
-		d.kern.Dump(a.Epoch, a.Kind, a.Family)
+		if a.NS == 0 {
+			d.kern.Dump(a.Epoch, a.Kind, a.Family)
+		} else {
+			d.spaces.Dump(a.NS, a.Epoch, a.Kind, a.Family)
+		}
+	case core.OpenNS:
+		if a.NS == 0 {
+			d.kern.SetBuffer(a.Params.RxBufferSize)
+		} else {
+			d.spaces.Open(a.NS, a.Path, a.Params)
+		}
+	case core.CloseNS:
+		go d.spaces.Close(a.NS) // its last events may wait for the loop
 	case core.Record:
 		if err := d.state.Append(a.Records, d.core.Planner().Owned()); err != nil {
 			d.log.Error("cannot write down what is ours; a crash now would leave it behind", "error", err)

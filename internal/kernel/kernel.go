@@ -23,6 +23,7 @@ type Options struct {
 	NS     model.NS
 	NSFD   int // file descriptor of the namespace; < 0: that of the process
 	RcvBuf int // octets of the notification socket; 0: 128 MiB
+	SndBuf int // octets of the request socket; 0: the system's default
 	// Deliver takes events in order. It blocks while the consumer is behind:
 	// then the kernel's buffer fills, and a loss is reported as what it is.
 	Deliver func(core.Event)
@@ -51,6 +52,7 @@ type Kernel struct {
 	jobsMu sync.Mutex
 	jobs   []func(*rtnl.Conn)
 	wake   chan struct{}
+	free   chan []byte // buffers for what is delivered
 }
 
 // Open starts the writer. The notification socket is opened by Subscribe.
@@ -62,7 +64,10 @@ func Open(o Options) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink socket: %w", err)
 	}
-	k := &Kernel{o: o, wake: make(chan struct{}, 1)}
+	if o.SndBuf > 0 {
+		conn.SetSendBuffer(o.SndBuf)
+	}
+	k := &Kernel{o: o, wake: make(chan struct{}, 1), free: make(chan []byte, 16)}
 	k.ctx, k.stop = context.WithCancel(context.Background())
 	k.wg.Add(1)
 	go k.worker(conn)
@@ -121,14 +126,43 @@ func (k *Kernel) do(job func(*rtnl.Conn)) {
 	}
 }
 
+// SetBuffer asks for a receive buffer of n octets from the next notification
+// socket on.
+func (k *Kernel) SetBuffer(n int) {
+	k.mu.Lock()
+	k.o.RcvBuf = n
+	k.mu.Unlock()
+}
+
+func (k *Kernel) receiveBuffer() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.o.RcvBuf
+}
+
+// Buffer is the receive buffer of the notification socket in octets as the
+// kernel counts them, 0 when there is none.
+func (k *Kernel) Buffer() int {
+	k.mu.Lock()
+	n := k.notify
+	k.mu.Unlock()
+	if n == nil {
+		return 0
+	}
+	size, err := n.Buffer()
+	if err != nil {
+		return 0
+	}
+	return size
+}
+
 // Subscribe opens a new notification socket and only then closes the old one,
 // unread.
 func (k *Kernel) Subscribe(epoch uint32) {
 	k.do(func(*rtnl.Conn) {
-		n, err := rtnl.Subscribe(k.o.NSFD, groups, k.o.RcvBuf)
+		n, err := rtnl.Subscribe(k.o.NSFD, groups, k.receiveBuffer())
 		if err != nil {
-			k.o.Log.Error("cannot subscribe to netlink notifications", "error", err)
-			k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch})
+			k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch, Err: fmt.Errorf("subscribe to netlink notifications: %w", err)})
 			return
 		}
 		k.mu.Lock()
@@ -163,6 +197,25 @@ func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 			k.o.Deliver(core.Lost{NS: k.o.NS, Epoch: epoch})
 			return
 		}
+	}
+}
+
+// spare gives a buffer that has been given back, or none.
+func (k *Kernel) spare() []byte {
+	select {
+	case b := <-k.free:
+		return b[:0]
+	default:
+		return nil
+	}
+}
+
+// Recycle takes back the octets of an event that has been worked off. What was
+// not delivered by this Kernel is as good.
+func (k *Kernel) Recycle(b []byte) {
+	select {
+	case k.free <- b:
+	default:
 	}
 }
 
@@ -209,7 +262,7 @@ func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind, family uint8) {
 			var res rtnl.DumpResult
 			req := rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{Family: family})
 			res, err = conn.Dump(k.ctx, req, func(b []byte) error {
-				k.o.Deliver(core.Dumped{NS: k.o.NS, Epoch: epoch, Data: append([]byte(nil), b...)})
+				k.o.Deliver(core.Dumped{NS: k.o.NS, Epoch: epoch, Data: append(k.spare(), b...)})
 				return nil
 			})
 			done.Complete, done.Interrupted = (res.Complete || res.Unsupported) && err == nil, res.Interrupted

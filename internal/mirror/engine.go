@@ -64,6 +64,7 @@ type Engine struct {
 	attempts   int
 	retryAt    time.Time
 	lostAt     time.Time
+	sliceAt    time.Time // of the next slice of work
 	replaying  bool // what is applied now has waited for the end of a dump
 	unordered  bool // what is applied now is not in the kernel's order
 	stats      Stats
@@ -112,6 +113,19 @@ func New(ns model.NS, p Params, sink Sink) *Engine {
 		neighs: newTable[neighKey, rtnl.Neigh](), nexthops: newTable[uint32, rtnl.Nexthop](),
 		rules: newRuleTable(), routes: rib.New(ns, p.Seed),
 	}
+}
+
+// Params are the limits in force, defaults filled in.
+func (e *Engine) Params() Params { return e.params }
+
+// SetParams gives the engine new limits and tells whether they are. The seed
+// stays. The sizes of sockets take effect with the next socket.
+func (e *Engine) SetParams(p Params) bool {
+	p = p.withDefaults()
+	p.Seed = e.params.Seed
+	changed := p != e.params
+	e.params = p
+	return changed
 }
 
 // Start begins a synchronisation from nothing.

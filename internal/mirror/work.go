@@ -12,7 +12,7 @@ import (
 // while work is left.
 func (e *Engine) Deadline() time.Time {
 	if e.Busy() {
-		return e.now
+		return e.sliceAt
 	}
 	at := e.retryAt
 	for _, k := range kinds {
@@ -47,7 +47,9 @@ func (e *Engine) Tick(now time.Time) {
 			e.dump(k)
 		}
 	}
-	e.work()
+	if !now.Before(e.sliceAt) {
+		e.work()
+	}
 }
 
 // scanPerMessage is how many slots of the route table are swept at the cost of
@@ -57,6 +59,7 @@ const scanPerMessage = 32
 // work does what is left of dumps, as much as fits into one step.
 func (e *Engine) work() {
 	budget := e.params.SyncBatchLimit
+	e.sliceAt = e.now.Add(e.params.SyncBatchDelay)
 	e.unordered = true
 	defer func() { e.unordered = false }()
 	for _, k := range kinds {
