@@ -146,7 +146,13 @@ func writesOf(c *child) uint64 {
 
 // BenchmarkCarrierToEvent measures the time from the loss of carrier (the
 // moment before the peer is set down) to the ifdown event, among 500.
-func BenchmarkCarrierToEvent(b *testing.B) {
+func BenchmarkCarrierToEvent(b *testing.B) { carrierToEvent(b, 0) }
+
+// BenchmarkCarrierToEventInStorm is the same while something else changes
+// 100,000 routes a second in the namespace.
+func BenchmarkCarrierToEventInStorm(b *testing.B) { carrierToEvent(b, 100000) }
+
+func carrierToEvent(b *testing.B, storm int) {
 	ns, dir := benchWorld(b, 500, false)
 	file := filepath.Join(dir, "config", "network")
 	text, _ := os.ReadFile(file)
@@ -157,6 +163,10 @@ func BenchmarkCarrierToEvent(b *testing.B) {
 	// The kernel's link watch looks at 100 links a second: let it catch up
 	// with the 500 that have just come up.
 	time.Sleep(8 * time.Second)
+	if storm > 0 {
+		reached := routeStorm(b, ns, storm)
+		defer func() { b.ReportMetric(reached(), "routes/s") }()
+	}
 	b.ResetTimer()
 	var ms []float64
 	event := func(notice string) int64 {
