@@ -195,6 +195,16 @@ func TestScan(t *testing.T) {
 		{"object", AppendLinkInfo(nil, unix.RTM_NEWLINK, unix.NLM_F_MULTI, 9, &link), part{objects: 1}, nil},
 		{"interrupted", AppendLinkInfo(nil, unix.RTM_NEWLINK, unix.NLM_F_DUMP_INTR, 9, &link), part{objects: 1, interrupted: true}, nil},
 		{"done", AppendDone(nil, 9, 0), part{ended: true}, nil},
+		{"objects, then interrupted at the end", func() []byte {
+			b := AppendLinkInfo(nil, unix.RTM_NEWLINK, unix.NLM_F_MULTI, 9, &link)
+			n := len(b)
+			b = AppendDone(AppendLinkInfo(b, unix.RTM_NEWLINK, unix.NLM_F_MULTI, 9, &link), 9, 0)
+			ne.PutUint16(b[2*n+6:], unix.NLM_F_MULTI|unix.NLM_F_DUMP_INTR)
+			return b
+		}(), part{objects: 2, ended: true, interrupted: true}, nil},
+		{"objects, then an error at the end", AppendDone(AppendLinkInfo(nil, unix.RTM_NEWLINK, unix.NLM_F_MULTI, 9, &link), 9, int(unix.EOPNOTSUPP)),
+			part{objects: 1, ended: true}, unix.EOPNOTSUPP},
+		{"objects, then an overrun", append(AppendLinkInfo(nil, unix.RTM_NEWLINK, unix.NLM_F_MULTI, 9, &link), head(unix.NLMSG_OVERRUN, 0)...), part{objects: 1}, ErrOverrun},
 		{"done with an error", AppendDone(nil, 9, int(unix.EMSGSIZE)), part{ended: true}, unix.EMSGSIZE},
 		{"error", AppendError(nil, 9, int(unix.EBUSY), Header{}, ""), part{ended: true}, unix.EBUSY},
 		{"cut", AppendDone(nil, 9, 0)[:17], part{}, io.ErrUnexpectedEOF},

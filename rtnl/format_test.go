@@ -112,11 +112,11 @@ func TestLabels(t *testing.T) {
 }
 
 func TestGroup(t *testing.T) {
-	members := []GroupMember{{ID: 7, Weight: 1}, {ID: 1, Weight: 256}, {ID: 9, Weight: 257}, {ID: 2, Weight: 1 << 16}}
+	members := []GroupMember{{ID: 7, Weight: 1}, {ID: 1, Weight: 256}, {ID: 9, Weight: 257}, {ID: 2, Weight: 1<<16 - 1}}
 	if got := GroupMembers(AppendGroup(members)); !slices.Equal(got, members) {
 		t.Errorf("%v become %v", members, got)
 	}
-	if got := GroupMembers(AppendGroup([]GroupMember{{1, 0}, {2, 1 << 20}})); got[0].Weight != 1 || got[1].Weight != 1<<16 {
+	if got := GroupMembers(AppendGroup([]GroupMember{{1, 0}, {2, 1 << 20}})); got[0].Weight != 1 || got[1].Weight != 1<<16-1 {
 		t.Errorf("weights out of range become %v", got)
 	}
 }

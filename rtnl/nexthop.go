@@ -95,11 +95,11 @@ func GroupMembers(group string) []GroupMember {
 }
 
 // AppendGroup makes the Group of a Nexthop, in the order given, which the
-// kernel keeps. A weight outside 1 to 65536 becomes the nearest of them.
+// kernel keeps. A weight outside 1 to 65535 becomes the nearest of them.
 func AppendGroup(members []GroupMember) string {
 	var b []byte
 	for _, m := range members {
-		w := min(max(m.Weight, 1), 1<<16) - 1
+		w := min(max(m.Weight, 1), 1<<16-1) - 1
 		b = ne.AppendUint32(b, m.ID)
 		b = append(b, uint8(w), uint8(w>>8), 0, 0)
 	}

@@ -136,6 +136,9 @@ func (n *Notifier) Listen(ctx context.Context, fn func(datagrams [][]byte) bool)
 	}
 	// Between two steps a Drain may run, and the end of ctx is seen.
 	for goOn && failed == nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := n.raw.Read(step); err != nil {
 			return n.because(ctx, err)
 		}

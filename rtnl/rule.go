@@ -171,9 +171,12 @@ func (r *Rule) appendNew(b []byte) []byte {
 	}
 	if r.HasFlowLabel {
 		b = appendBE32(b, fraFlowLabel, r.FlowLabel)
-		if r.FlowLabelMask != 0 {
-			b = appendBE32(b, fraFlowLabelMask, r.FlowLabelMask)
+		// The kernel wants both or none.
+		mask := r.FlowLabelMask
+		if mask == 0 {
+			mask = flowLabelAll
 		}
+		b = appendBE32(b, fraFlowLabelMask, mask)
 	}
 	if r.SportMask != 0 {
 		b = appendU16(b, fraSportMask, r.SportMask)

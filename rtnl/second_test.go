@@ -160,12 +160,10 @@ func encapText(w *world, encap string) string {
 			labels = append(labels, fmt.Sprint(l))
 		}
 		return "1 " + strings.Join(labels, "/")
-	case encapIP6:
-		e = &netlink.IP6tnlEncap{}
-	case 5:
+	case 5: // LWTUNNEL_ENCAP_SEG6
 		e = &netlink.SEG6Encap{}
 	default:
-		return "none" // the other library does not know it
+		return "none" // the other library knows no other
 	}
 	if err := e.Decode([]byte(encap[2:])); err != nil {
 		w.Errorf("encapsulation %x: %v", encap, err)
@@ -255,7 +253,11 @@ func (w *world) ourRoute(r *Route) string {
 		return encapText(w, s)
 	}
 	for _, h := range list {
-		hops = append(hops, fmt.Sprintf(hopLine, h.Oif, h.Weight, text(h.Gateway), h.Flags, encap(h.Encap)))
+		e := encap(h.Encap)
+		if strings.HasPrefix(e, "5 ") {
+			e = "none" // in a hop the other library reads labels only
+		}
+		hops = append(hops, fmt.Sprintf(hopLine, h.Oif, h.Weight, text(h.Gateway), h.Flags, e))
 	}
 	slices.Sort(hops)
 	dst := r.Dst.String()

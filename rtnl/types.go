@@ -411,5 +411,5 @@ type Resilient struct {
 // GroupMember is one entry of a next-hop group (struct nexthop_grp).
 type GroupMember struct {
 	ID     uint32
-	Weight uint32 // 1 to 65536; above 256 with Linux 6.12 and later
+	Weight uint32 // 1 to 65535; above 256 with Linux 6.12 and later
 }
