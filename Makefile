@@ -34,7 +34,7 @@ check:
 
 # SEEDS random runs of the core on the simulated kernel.
 sim:
-	SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 0 -run '^TestSimulation' -v ./internal/core
+	SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 0 -run '^TestSimulation' -v ./internal/core ./internal/mirror
 
 fuzz:
 	FUZZTIME=$(FUZZTIME) scripts/fuzz

@@ -117,7 +117,7 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	}
 	log.Info("netbraid starts", "version", version(), "config", f.config, "socket", a.socket,
 		"bus", map[bool]string{true: "our own", false: "ubusd's"}[bus.Embedded() != nil])
-	go a.follow(ctx, d, hup, log)
+	go a.follow(ctx, d, bus, hup, log)
 	err = d.Run(ctx)
 	tell(log, "STOPPING=1")
 	if err == nil {
@@ -134,8 +134,9 @@ func mayAdminister() bool {
 	return unix.Capget(&hdr, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
 
-// follow tells when the daemon is ready, and hands SIGHUP to it.
-func (a *app) follow(ctx context.Context, d *daemon.Daemon, hup <-chan os.Signal, log *slog.Logger) {
+// follow tells when the daemon is ready, and hands SIGHUP to it and to the
+// broker, which reads its access lists again.
+func (a *app) follow(ctx context.Context, d *daemon.Daemon, bus ubus.Bus, hup <-chan os.Signal, log *slog.Logger) {
 	settled := d.Settled()
 	for {
 		select {
@@ -147,6 +148,9 @@ func (a *app) follow(ctx context.Context, d *daemon.Daemon, hup <-chan os.Signal
 			tell(log, "READY=1")
 		case <-hup:
 			tell(log, reloading())
+			if b := bus.Embedded(); b != nil {
+				b.ReloadACL()
+			}
 			read := make(chan struct{})
 			if !d.Call(func(*core.Core, time.Time) {
 				_ = d.Reload() // it logs what is wrong
