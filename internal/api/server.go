@@ -164,6 +164,8 @@ func (s *Server) publishInterface(c *core.Core, a core.Publish, now time.Time) {
 		action = "ifup"
 	case iface.IfDown:
 		notice, action = "interface.down", "ifdown"
+	case iface.IfUpFailed:
+		return // only hotplug scripts are told, as by netifd
 	}
 	if action != "" {
 		s.bus.Event("network.interface", ubus.Table{{Name: "action", Value: action}, {Name: "interface", Value: a.Interface}})

@@ -35,7 +35,7 @@ var places = map[string]layer{
 	"model": values,
 	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "rib": pure, "config": pure,
 	"core":   center,
-	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell, "shelllib": shell,
+	"kernel": shell, "dataplane": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell, "shelllib": shell, "hotplug": shell,
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
 	"getopt": public,

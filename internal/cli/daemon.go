@@ -16,6 +16,7 @@ import (
 	"netbraid/internal/api"
 	"netbraid/internal/core"
 	"netbraid/internal/daemon"
+	"netbraid/internal/hotplug"
 	"netbraid/internal/proto"
 	"netbraid/ubus"
 )
@@ -45,8 +46,12 @@ reads the configuration again.
 With NOTIFY_SOCKET set it tells the service manager READY=1 once the first
 configuration is in place as far as it can be.
 
-The options -p, -h and -r are taken as netifd takes them and have no effect yet:
-protocol scripts, hotplug calls and resolv.conf come with later versions.
+For what happens to interfaces the program of -h is called with the argument
+iface and netifd's environment; where it does not exist the scripts in
+/etc/hotplug.d/iface are run, each for at most 60 s.
+
+The options -p and -r are taken as netifd takes them and have no effect yet:
+protocol scripts and resolv.conf come with later versions.
 Note that -h takes an argument here, as with netifd; --help is this text.`
 
 func (a *app) daemonCmd() *cobra.Command {
@@ -73,7 +78,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVar(&f.state, "state-dir", daemon.DefaultStateDir, "`dir`ectory for what outlives a boot (the last good configuration)")
 	fl.BoolVar(&f.teardown, "teardown-on-exit", false, "take everything of ours away at the end")
 	fl.StringVarP(&f.addons, "addons", "p", "/lib/netifd", "`dir`ectory of protocol scripts (no effect yet)")
-	fl.StringVarP(&f.hotplug, "hotplug", "h", "/sbin/hotplug-call", "`program` called for events (no effect yet)")
+	fl.StringVarP(&f.hotplug, "hotplug", "h", hotplug.DefaultProgram, "`program` called for events")
 	fl.StringVarP(&f.resolv, "resolv-conf", "r", "/tmp/resolv.conf.d/resolv.conf.auto", "resolv.conf `file` to write (no effect yet)")
 	fl.Bool("help", false, "this text")
 	return c
@@ -97,7 +102,7 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	var srv *api.Server
 	d, err := daemon.New(daemon.Options{
 		ConfigDir: f.config, RunDir: f.run, StateDir: f.state, NSFD: -1,
-		TeardownOnExit: f.teardown, Log: log,
+		TeardownOnExit: f.teardown, Log: log, Hotplug: &hotplug.Options{Program: f.hotplug},
 		Publish: func(c *core.Core, act core.Action, now time.Time) { srv.Publish(c, act, now) },
 	})
 	if err != nil {

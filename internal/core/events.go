@@ -151,6 +151,8 @@ type (
 	Publish struct {
 		Interface string
 		Notice    iface.Notice
+		Device    string        // the layer 3 device now, empty for none
+		Updated   iface.Updated // of an IfUpdate: what it has changed
 	}
 	// Published device events, for ubus notifications.
 	DeviceEvent struct {

@@ -220,7 +220,7 @@ func (c *Core) link(dev, name string, on bool) {
 
 func (c *Core) notices(m *iface.Machine) {
 	for _, n := range m.Notices() {
-		c.act(Publish{m.Config.Name, n})
+		c.act(Publish{Interface: m.Config.Name, Notice: n, Device: m.L3Device(), Updated: m.Updated()})
 		switch n {
 		case iface.IfUp:
 			c.log(levelInfo, "interface is up", "interface", m.Config.Name, "l3_device", m.L3Device())

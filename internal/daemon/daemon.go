@@ -13,6 +13,7 @@ import (
 
 	"netbraid/internal/config"
 	"netbraid/internal/core"
+	"netbraid/internal/hotplug"
 	"netbraid/internal/kernel"
 	"netbraid/internal/plan"
 	"netbraid/internal/proto"
@@ -30,7 +31,9 @@ type Options struct {
 	Seed      uint64
 	// TeardownOnExit removes everything of ours when the daemon ends.
 	TeardownOnExit bool
-	Log            *slog.Logger
+	// Hotplug calls scripts for what happens to interfaces; nil for none.
+	Hotplug *hotplug.Options
+	Log     *slog.Logger
 	// Publish is called (on the loop) for what is to be made known.
 	Publish func(c *core.Core, a core.Action, now time.Time)
 }
@@ -53,6 +56,7 @@ type Daemon struct {
 	core   *core.Core
 	kern   *kernel.Kernel
 	spaces *kernel.Spaces
+	hot    *hotplug.Runner // while Run runs; nil for none
 	state  *store.State
 	events chan core.Event
 	calls  chan func()
@@ -151,6 +155,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer d.kern.Close()
 	defer d.spaces.CloseAll()
 	defer close(d.done)
+	defer d.startHotplug()()
 	d.step(core.Tick{})
 	d.boot()
 	timer := time.NewTimer(time.Hour)
@@ -307,6 +312,9 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 }
 
 func (d *Daemon) publish(a core.Action, now time.Time) {
+	if p, ok := a.(core.Publish); ok {
+		d.tellScripts(p)
+	}
 	if d.o.Publish != nil {
 		d.o.Publish(d.core, a, now)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"netbraid/internal/core"
+	"netbraid/internal/hotplug"
 	"netbraid/internal/iface"
 	"netbraid/internal/nstest"
 	"netbraid/internal/proto"
@@ -20,14 +21,15 @@ import (
 
 // world is a real namespace with a daemon in it.
 type world struct {
-	t      testing.TB
-	ns     *nstest.NS
-	dir    string
-	protos proto.Registry
-	d      *Daemon
-	cancel context.CancelFunc
-	ended  chan error
-	events chan string // "ifup lan", …
+	t       testing.TB
+	ns      *nstest.NS
+	dir     string
+	protos  proto.Registry
+	d       *Daemon
+	cancel  context.CancelFunc
+	ended   chan error
+	events  chan string // "ifup lan", …
+	hotplug *hotplug.Options
 }
 
 func newWorld(t testing.TB) *world {
@@ -64,11 +66,11 @@ func (w *world) start() {
 	}
 	d, err := New(Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: filepath.Join(w.dir, "run"), StateDir: filepath.Join(w.dir, "lib"),
-		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1,
+		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1, Hotplug: w.hotplug,
 		Log: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: level})),
 		Publish: func(_ *core.Core, a core.Action, _ time.Time) {
 			if p, ok := a.(core.Publish); ok {
-				w.events <- map[iface.Notice]string{iface.IfUp: "ifup ", iface.IfDown: "ifdown ", iface.IfUpdate: "ifupdate "}[p.Notice] + p.Interface
+				w.events <- map[iface.Notice]string{iface.IfUp: "ifup ", iface.IfDown: "ifdown ", iface.IfUpdate: "ifupdate ", iface.IfUpFailed: "ifup-failed "}[p.Notice] + p.Interface
 			}
 		},
 	})

@@ -42,7 +42,7 @@ func childDaemon(dir string) int {
 		NSFD: -1, Seed: 1, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: childLevel()})),
 		TeardownOnExit: os.Getenv("NETBRAID_TEST_TEARDOWN") != "",
 		Publish: func(_ *core.Core, a core.Action, now time.Time) {
-			if p, ok := a.(core.Publish); ok && p.Notice != iface.IfUpdate && os.Getenv("NETBRAID_TEST_EVENTS") != "" {
+			if p, ok := a.(core.Publish); ok && p.Notice != iface.IfUpdate && p.Notice != iface.IfUpFailed && os.Getenv("NETBRAID_TEST_EVENTS") != "" {
 				fmt.Printf("event %d %d %s\n", time.Now().UnixNano(), p.Notice, p.Interface)
 			}
 		},

@@ -31,6 +31,7 @@ const (
 	IfUp Notice = iota
 	IfDown
 	IfUpdate
+	IfUpFailed // a setup has failed; the interface was not up
 )
 
 // Devices is what a machine does with the device graph. The name is resolved:
@@ -274,8 +275,12 @@ func (m *Machine) linkGood(now time.Time, link bool) bool {
 func (m *Machine) begin(now time.Time, _ *proto.Output) {
 	if own, _ := m.ConfigErrors(); len(own) > 0 {
 		// The section is wrong: nothing will change before it does.
+		known := len(m.errors)
 		for _, e := range own {
 			m.addError(e)
+		}
+		if len(m.errors) > known {
+			m.notices = append(m.notices, IfUpFailed)
 		}
 		return
 	}
@@ -383,7 +388,16 @@ func (m *Machine) fail(now time.Time, out *proto.Output) {
 	m.addError(Error{"proto", out.Code, out.Data, out.Message})
 	m.attempts++
 	m.retryAt = now.Add(m.backoff())
+	m.setupFailed()
 	m.tearDown(now, nil)
+}
+
+// setupFailed makes known that a setup has failed, unless the interface is up:
+// then it is an ifdown.
+func (m *Machine) setupFailed() {
+	if m.state == SettingUp {
+		m.notices = append(m.notices, IfUpFailed)
+	}
 }
 
 // backoff is the delay before the next setup: 1 s doubling to 60 s, ± 25 %.
@@ -401,6 +415,7 @@ func (m *Machine) tearDown(now time.Time, _ *proto.Output) {
 func (m *Machine) finish(now time.Time, _ *proto.Output) {
 	if m.state != TearingDown {
 		// The handler ended by itself: that is a loss, then a new start.
+		m.setupFailed()
 		m.drop()
 		m.attempts++
 		m.retryAt = now.Add(m.backoff())

@@ -176,7 +176,7 @@ func difference(a, b []string) string {
 }
 
 func noticeName(n iface.Notice) string {
-	return map[iface.Notice]string{iface.IfUp: "ifup", iface.IfDown: "ifdown", iface.IfUpdate: "ifupdate"}[n]
+	return map[iface.Notice]string{iface.IfUp: "ifup", iface.IfDown: "ifdown", iface.IfUpdate: "ifupdate", iface.IfUpFailed: "ifup-failed"}[n]
 }
 
 // addrNews gives the notifications of addresses in a datagram as "+ADDRESS"
