@@ -72,9 +72,9 @@ func (w *world) printLinks() (ours, theirs []string) {
 		switch kind {
 		case kindBridge:
 			b := l.Bridge
-			more = fmt.Sprint(b.McastSnooping, b.AgeingTime, b.HelloTime, b.VLANFiltering, b.DefaultPVID)
+			more = fmt.Sprintln(b.McastSnooping, b.AgeingTime, b.HelloTime, b.VLANFiltering, b.DefaultPVID)
 		case kindVLAN:
-			more = fmt.Sprint(l.VLAN.ID, l.VLAN.Protocol, mappingText(l.VLAN.Ingress), mappingText(l.VLAN.Egress), l.VLAN.Flags&1 != 0, l.VLAN.Flags&2 != 0, l.VLAN.Flags&4 != 0)
+			more = fmt.Sprintln(l.VLAN.ID, l.VLAN.Protocol, mappingText(l.VLAN.Ingress), mappingText(l.VLAN.Egress), l.VLAN.Flags&1 != 0, l.VLAN.Flags&2 != 0, l.VLAN.Flags&4 != 0)
 		case kindMACVLAN:
 			more = fmt.Sprint(l.MACVLAN.Mode)
 		case kindVRF:
@@ -93,9 +93,9 @@ func (w *world) printLinks() (ours, theirs []string) {
 			a, more, port := l.Attrs(), "", ""
 			switch x := l.(type) {
 			case *netlink.Bridge:
-				more = fmt.Sprint(deref(x.MulticastSnooping), deref(x.AgeingTime), deref(x.HelloTime), deref(x.VlanFiltering), deref(x.VlanDefaultPVID))
+				more = fmt.Sprintln(deref(x.MulticastSnooping), deref(x.AgeingTime), deref(x.HelloTime), deref(x.VlanFiltering), deref(x.VlanDefaultPVID))
 			case *netlink.Vlan:
-				more = fmt.Sprint(x.VlanId, int(x.VlanProtocol), x.IngressQosMap, x.EgressQosMap, deref(x.ReorderHdr), deref(x.Gvrp), deref(x.LooseBinding))
+				more = fmt.Sprintln(x.VlanId, int(x.VlanProtocol), x.IngressQosMap, x.EgressQosMap, deref(x.ReorderHdr), deref(x.Gvrp), deref(x.LooseBinding))
 			case *netlink.Macvlan:
 				more = map[netlink.MacvlanMode]string{netlink.MACVLAN_MODE_BRIDGE: "4", netlink.MACVLAN_MODE_PRIVATE: "1"}[x.Mode]
 			case *netlink.Vrf:

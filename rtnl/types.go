@@ -335,7 +335,7 @@ type Route struct {
 // Hop is one next hop of a multipath route.
 type Hop struct {
 	Oif     uint32
-	Weight  uint8  // rtnh_hops: the weight less 1
+	Weight  uint8  // rtnh_hops: the weight less 1; AF_MPLS has none
 	Flags   uint8  // RTNH_F_*
 	Realm   uint32 // RTA_FLOW, IPv4, as in Route
 	Gateway netip.Addr
