@@ -18,6 +18,9 @@ func (e *Engine) apply(h rtnl.Header, body []byte) {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		if err = rtnl.DecodeLink(body, &s.link); err == nil {
 			e.applyLink(h.Type == unix.RTM_DELLINK)
+			if h.Type == unix.RTM_DELLINK && moved(body) {
+				e.Refresh(rtnl.KindLink) // its peer is not told that it has one elsewhere now
+			}
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		if err = rtnl.DecodeAddr(body, &s.addr); err == nil {
@@ -48,7 +51,7 @@ func (e *Engine) applyRoute(h rtnl.Header, body []byte) error {
 	if h.Type == unix.RTM_DELROUTE {
 		key, changed, err = e.routes.Delete(body)
 	} else {
-		key, changed, err = e.routes.Put(body, h.Flags, e.unordered && !e.replaying)
+		key, changed, err = e.routes.Put(body, h.Flags, e.fromDump())
 	}
 	if changed {
 		e.routeChanged(key)

@@ -65,8 +65,8 @@ type Engine struct {
 	retryAt    time.Time
 	lostAt     time.Time
 	sliceAt    time.Time // of the next slice of work
-	replaying  bool // what is applied now has waited for the end of a dump
-	unordered  bool // what is applied now is not in the kernel's order
+	replaying  bool      // what is applied now has waited for the end of a dump
+	unordered  bool      // what is applied now is not in the kernel's order
 	stats      Stats
 	out        []Request
 

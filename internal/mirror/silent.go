@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/model"
@@ -10,7 +12,9 @@ import (
 
 // What the kernel removes without a word. A rule holds in the order of the
 // kernel's announcements; out of it, or when it is not certain what has gone,
-// the table is read again.
+// the table is read again. What a dump shows implies nothing: either its cause
+// is older than our ears, and then every table is read after it; or it was
+// announced, and that announcement implies it.
 
 // linkWentDown removes the IPv4 routes of a link: those with one next hop, and
 // those of which every next hop is down. Local routes of addresses stay
@@ -159,7 +163,7 @@ func (e *Engine) implyRoutes(index uint32, judge func(*rtnl.Route) verdict) {
 // those of a link have gone: when it is deleted, goes down or loses its carrier
 // (nh_netdev_event, net/ipv4/nexthop.c).
 func (e *Engine) nexthopsWent(index uint32) {
-	if !e.nexthopOn(index) {
+	if e.fromDump() || !e.nexthopOn(index) {
 		return
 	}
 	e.Refresh(rtnl.KindNexthop)
@@ -181,12 +185,33 @@ func (e *Engine) nexthopOn(index uint32) bool {
 	return false
 }
 
+// moved tells whether the body of an RTM_DELLINK says that the link has gone to
+// another namespace (IFLA_NEW_NETNSID).
+func moved(body []byte) bool {
+	const sizeofIfInfomsg, newNetnsid, typeMask = 16, 45, 1<<14 - 1
+	for b := body[sizeofIfInfomsg:]; len(b) >= 4; {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < 4 || n > len(b) {
+			return false
+		}
+		if binary.NativeEndian.Uint16(b[2:])&typeMask == newNetnsid {
+			return true
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return false
+}
+
+// fromDump tells that what is applied now is a dump, or what it has not shown.
+func (e *Engine) fromDump() bool { return e.unordered && !e.replaying }
+
 // imply removes the routes that the kernel has removed without a word. A dump,
 // and notifications that waited for its end, are out of the kernel's order:
 // routes that match may be newer than what is being applied. While routes are
 // being read, old ones may still come in. Then only (another) dump tells.
 func (e *Engine) imply(m rib.Match) {
 	switch {
+	case e.fromDump():
 	case e.state[rtnl.KindRoute].phase != idle:
 		e.Refresh(rtnl.KindRoute)
 	case !e.unordered:
