@@ -18,7 +18,7 @@ func isCore(dir string) bool {
 // with the members that it may name; nil for all. What is not here is not
 // used: a list of what is forbidden would never be complete.
 var coreImports = map[string]func(name string) bool{
-	"bytes": nil, "cmp": nil, "encoding/binary": nil, "encoding/hex": nil, "errors": nil, "hash/fnv": nil, "iter": nil,
+	"bytes": nil, "cmp": nil, "encoding/binary": nil, "encoding/hex": nil, "encoding/json": oneOf("Marshal", "Unmarshal", "RawMessage"), "errors": nil, "hash/fnv": nil, "iter": nil,
 	"maps": nil, "math": nil, "math/bits": nil, "net/netip": nil, "slices": nil, "sort": nil, "strconv": nil, "strings": nil,
 	"unicode": nil, "unicode/utf8": nil,
 	"fmt": func(n string) bool { return !strings.HasPrefix(n, "Print") && !strings.Contains(n, "can") },

@@ -140,7 +140,7 @@ func sameMirror(a, b *Mirror) bool {
 // users of the interface see only there.
 func diffInterface(a, b *Interface) Verdict {
 	switch {
-	case a.Proto != b.Proto, a.Device != b.Device, a.AliasOf != b.AliasOf, a.Zone != b.Zone, a.Auto && !b.Auto,
+	case a.Proto != b.Proto, a.Device != b.Device, a.AliasOf != b.AliasOf, a.Zone != b.Zone, a.Jail != b.Jail, a.JailDevice != b.JailDevice, a.HostDevice != b.HostDevice, a.Auto && !b.Auto,
 		(len(a.Errors) == 0) != (len(b.Errors) == 0), !sameOwn(a, b):
 		return Restart
 	case sameCommon(a, b) && sameStatic(a.Static, b.Static) && slices.EqualFunc(a.Errors, b.Errors, sameProblem):
@@ -155,7 +155,7 @@ func sameCommon(a, b *Interface) bool {
 		a.DNSMetric == b.DNSMetric && slices.Equal(a.DNS, b.DNS) && slices.Equal(a.DNSSearch, b.DNSSearch) &&
 		a.IP4Table == b.IP4Table && a.IP6Table == b.IP6Table && a.CarrierLossDelay == b.CarrierLossDelay &&
 		slices.Equal(a.Tags, b.Tags) && a.HasSettings == b.HasSettings && a.IPv6Set == b.IPv6Set &&
-		a.DisabledDevice == b.DisabledDevice && sameSettings(&a.Settings, &b.Settings)
+		a.DisabledDevice == b.DisabledDevice && a.CheckupInterval == b.CheckupInterval && a.ProtoConfig == b.ProtoConfig && sameSettings(&a.Settings, &b.Settings)
 }
 
 func sameStatic(a, b *Static) bool {

@@ -45,11 +45,18 @@ func (p *parser) interfaceSection(s *section) {
 	if !d.ForceLinkSet {
 		i.ForceLink = proto.ForceLink
 	}
+	i.Auto = i.Auto && i.Jail == ""
+	if i.JailDevice == "" {
+		i.JailDevice = d.jailIfname
+	}
 	p.interfaceDevice(s, d, bridge, t.bridge)
 	sortSettings(&i.Settings)
-	i.HasSettings = i.Settings.Fields != 0 || len(i.Settings.Sysctl) > 0 || d.DisabledDevice
+	i.HasSettings = i.Settings.Fields != 0 || len(i.Settings.Sysctl) > 0 || i.Settings.Auth || d.DisabledDevice
 	if i.Proto == "static" {
 		p.static(s, d)
+	}
+	if _, ours := builtin[i.Proto]; known && !ours {
+		i.ProtoConfig = p.protoConfig(s, proto)
 	}
 	p.ifaces[i.Name] = i
 	p.cfg.Interfaces = append(p.cfg.Interfaces, i)
@@ -208,7 +215,8 @@ func (p *parser) aliases() {
 		case p.disabled[on]:
 			p.warn(s, o, "interface "+on+" is disabled: this one stays down", "")
 		case p.ifaces[on] == nil:
-			p.invalid(s, o, "", "there is no interface "+on, "the name of an interface section")
+			p.warn(s, o, "there is no interface "+on+": this one stays down until one is added, or a device gets that alias (network.device set_alias)",
+				"the name of an interface section")
 		case loop[i]:
 			p.invalid(s, o, "", "an alias of itself: "+p.contradicts(p.ifaceSec[on]), "another interface")
 		}

@@ -18,6 +18,7 @@ type ifaceDraft struct {
 	ipaddr, netmask, broadcast, ptpaddr, gateway *option
 	ip6addr, ip6gw, ip6prefix                    *option
 	deprecated                                   bool
+	jailIfname                                   string
 }
 
 func setIface(put func(d *ifaceDraft, v value)) func(*target, value) {
@@ -56,11 +57,13 @@ var interfaceOptions = newGroup("interface, alias", "A `config interface` sectio
 	spec{name: "ip6class", kind: list, meaning: "classes of prefixes to assign from", later: true},
 	spec{name: "ip6weight", kind: number, min: 0, max: maxInt32, meaning: "order of assignment", later: true},
 	spec{name: "renew", kind: yesno, meaning: "renew on a topology change", later: true},
-	spec{name: "jail", kind: text, meaning: "jail to move into", later: true},
-	spec{name: "jail_device", kind: text, meaning: "name in the jail", later: true},
-	spec{name: "jail_ifname", kind: text, meaning: "old name of jail_device", later: true},
-	spec{name: "host_device", kind: text, meaning: "name outside of the jail", later: true},
-	spec{name: "checkup_interval", kind: number, min: 0, max: maxInt32, meaning: "time for a protocol script to come up, s", later: true},
+	spec{name: "jail", kind: text, meaning: "container that the device moves into while that runs; the interface does not come up by itself", set: setIface(func(d *ifaceDraft, v value) { d.Jail = v.s })},
+	spec{name: "jail_device", kind: linkname, def: "device", meaning: "name in the container", set: setIface(func(d *ifaceDraft, v value) { d.JailDevice = v.s })},
+	spec{name: "jail_ifname", kind: linkname, meaning: "old name of jail_device", set: setIface(func(d *ifaceDraft, v value) { d.jailIfname = v.s })},
+	spec{name: "host_device", kind: linkname, def: "device", meaning: "name of the device when it comes back", set: setIface(func(d *ifaceDraft, v value) { d.HostDevice = v.s })},
+	spec{name: "checkup_interval", kind: number, min: 0, max: maxInt32, def: "0: any", meaning: "time for a protocol script to come up after its setup has ended, s", set: setIface(func(d *ifaceDraft, v value) {
+		d.CheckupInterval = time.Duration(v.n) * time.Second
+	})},
 )
 
 var staticOptions = newGroup("interface, proto static", "Addresses as written.",

@@ -166,6 +166,11 @@ type Interface struct {
 	CarrierLossDelay time.Duration
 	Zone             string
 	Tags             []string
+	// Jail is the container that the main device moves into (`network
+	// netns_updown`), under the name JailDevice; HostDevice is its name when it
+	// comes back. Empty names: that of the device. An interface with a jail
+	// does not come up by itself.
+	Jail, JailDevice, HostDevice string
 
 	// Settings are device options that stand in the interface section.
 	Settings    model.Settings
@@ -175,6 +180,13 @@ type Interface struct {
 	DisabledDevice bool
 
 	Static *Static // proto static
+
+	// CheckupInterval is how long a protocol script may take to come up after
+	// its setup has ended; 0 for any time.
+	CheckupInterval time.Duration
+	// ProtoConfig is the section as JSON, as the handler of a protocol from
+	// outside reads it; empty for the built-in protocols.
+	ProtoConfig string
 
 	// Options holds every option of the section as written, for handlers that
 	// have their own and for telling whether anything changed.
@@ -209,6 +221,11 @@ type StaticAddr struct {
 	Broadcast  netip.Addr   // IPv4; computed unless configured; invalid for /31, /32
 	Peer       netip.Addr   // ptpaddr
 	Deprecated bool         // ip6deprecated
+	// What only a protocol handler says. Lifetimes are kept as the time at
+	// which they end, so that they tick; zero: never.
+	PreferredUntil, ValidUntil time.Time
+	OffLink                    bool   // IPv6: the prefix is not on the link
+	Class                      string // shown in status
 }
 
 // Prefix6 is a delegated or configured IPv6 prefix (option ip6prefix).
@@ -218,6 +235,9 @@ type Prefix6 struct {
 	Valid     uint32
 	Excluded  netip.Prefix
 	Class     string
+	// PreferredUntil and ValidUntil are when the lifetimes end of a prefix
+	// that a protocol handler has told; zero: never, or as configured.
+	PreferredUntil, ValidUntil time.Time
 }
 
 // Route is a `config route` or `config route6` section, or a route that a
@@ -240,6 +260,9 @@ type Route struct {
 	Proto     uint8 // RTPROT_*; RTPROT_STATIC unless set
 	ProtoSet  bool
 	Valid     uint32 // lifetime in seconds, 0 forever
+	// ValidUntil is when the lifetime ends of a route that a protocol handler
+	// has told; zero: never.
+	ValidUntil time.Time
 }
 
 // SysctlDisableIPv6 is the setting behind option ipv6, inverted.
