@@ -214,9 +214,11 @@ func (p *parser) aliases() {
 		switch {
 		case p.disabled[on]:
 			p.warn(s, o, "interface "+on+" is disabled: this one stays down", "")
+		case p.ifaces[on] == nil && p.opts.Aliases[on]:
+		case p.ifaces[on] == nil && p.single:
+			p.warn(s, o, "there is no interface "+on+": this one stays down until there is", "the name of an interface")
 		case p.ifaces[on] == nil:
-			p.warn(s, o, "there is no interface "+on+": this one stays down until one is added, or a device gets that alias (network.device set_alias)",
-				"the name of an interface section")
+			p.invalid(s, o, "", "there is no interface "+on, "the name of an interface section")
 		case loop[i]:
 			p.invalid(s, o, "", "an alias of itself: "+p.contradicts(p.ifaceSec[on]), "another interface")
 		}

@@ -34,6 +34,9 @@ type Options struct {
 	RouteTable func(name string) (uint32, bool)
 	// RouteProto looks up a name of rt_protos; nil knows none.
 	RouteProto func(name string) (uint8, bool)
+	// Aliases are names that may stand behind @ besides those of the sections:
+	// interfaces and aliases that somebody has added at run time.
+	Aliases map[string]bool
 }
 
 // builtin are the protocols that need no handler from outside. The options of

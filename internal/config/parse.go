@@ -64,6 +64,7 @@ type parser struct {
 	disabled map[string]bool     // interfaces that a section switches off
 	users    map[string]*section // of devices without a section: who implies them
 	later    map[string]bool     // section types that were warned about
+	single   bool                // one interface that is added at run time
 }
 
 // Parse makes a Config of a package. The Config is there even when there are
@@ -76,10 +77,21 @@ func Parse(pkg *uci.Package, file string, opts Options) (*Config, []Problem) {
 }
 
 func parse(secs []section, file string, opts Options, before []Problem) (*Config, []Problem) {
-	p := &parser{opts: opts, file: file, cfg: &Config{}, problems: before,
+	p := newParser(file, opts)
+	p.problems = before
+	p.run(secs)
+	return p.cfg, p.problems
+}
+
+func newParser(file string, opts Options) *parser {
+	return &parser{opts: opts, file: file, cfg: &Config{},
 		devs: map[string]*Device{}, badDevs: map[string][]Problem{}, devSec: map[string]*section{},
 		ifaces: map[string]*Interface{}, ifaceSec: map[string]*section{},
 		disabled: map[string]bool{}, later: map[string]bool{}}
+}
+
+// run reads the sections and checks them against each other.
+func (p *parser) run(secs []section) {
 	for i := range secs {
 		p.section(&secs[i])
 	}
@@ -92,8 +104,11 @@ func parse(secs []section, file string, opts Options, before []Problem) (*Config
 	}
 	p.attach()
 	slices.SortStableFunc(p.problems, func(a, b Problem) int { return a.Pos.Line - b.Pos.Line })
-	slices.SortFunc(p.cfg.Devices, func(a, b *Device) int { return strings.Compare(a.Name, b.Name) })
-	return p.cfg, p.problems
+	sortDevices(p.cfg.Devices)
+}
+
+func sortDevices(d []*Device) {
+	slices.SortFunc(d, func(a, b *Device) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // HasErrors tells whether a problem is among them that refuses the file.

@@ -63,7 +63,8 @@ var deviceOptions = newGroup("device (any type; also in an interface section)",
 			t.iface.DisabledDevice = !v.yes()
 		}
 	}},
-	spec{name: "auth", kind: yesno, meaning: "wait for 802.1X before traffic", later: true},
+	spec{name: "auth", kind: yesno, def: "0", meaning: "no traffic before 802.1X has let the link through (network.device set_state auth_status): not a bridge port, no interface on it, until then",
+		set: func(t *target, v value) { t.settings.Auth = v.yes() }},
 	spec{name: "auth_vlan", kind: list, meaning: "VLANs without 802.1X", later: true},
 	spec{name: "vlan", kind: list, meaning: "VLANs of a bridge port", later: true},
 	spec{name: "speed", kind: number, min: 0, max: maxInt32, meaning: "link speed, Mbit/s", later: true},

@@ -26,9 +26,10 @@ const (
 	LinkUp                         // it has carrier
 	LinkDown                       // it has lost carrier
 	UpdateIfindex                  // another link stands behind the same name
+	AuthUp                         // 802.1X has let it through
 )
 
-var eventNames = [...]string{"add", "remove", "setup", "up", "teardown", "down", "link_up", "link_down", "update_ifindex"}
+var eventNames = [...]string{"add", "remove", "setup", "up", "teardown", "down", "link_up", "link_down", "update_ifindex", "auth_up"}
 
 func (k EventKind) String() string { return eventNames[k] }
 
@@ -54,6 +55,8 @@ type Device struct {
 	up      bool
 	link    bool
 	ifindex uint32
+
+	hotplug // what callers of the API have said of it
 }
 
 // overlay is what an interface section asks of its device.
@@ -115,13 +118,24 @@ func (g *Graph) Configure(devs []*config.Device) {
 }
 
 func (g *Graph) setConfig(d *Device, c *config.Device) {
-	old := below(d.cfg)
-	d.cfg = c
-	now := below(c)
+	g.rewire(d, func() {
+		d.cfg = c
+		if c == nil || c.Type != config.Bridge {
+			d.ports, d.prepared = nil, false
+		}
+	})
+}
+
+// rewire changes what a device is built on.
+func (g *Graph) rewire(d *Device, change func()) {
+	old := d.below()
+	change()
+	now := d.below()
 	user := "device " + d.Name
 	for _, b := range old {
 		if !slices.Contains(now, b) {
 			delete(g.above[b], d.Name)
+			g.changed[b] = true
 			g.Unuse(b, user)
 		}
 	}
@@ -233,7 +247,7 @@ func (g *Graph) Release(device, user string) {
 		if d.up {
 			g.emit(device, Teardown)
 		}
-		for _, b := range below(d.cfg) {
+		for _, b := range d.below() {
 			g.Release(b, "device "+device)
 			g.changed[b] = true
 		}
@@ -244,7 +258,7 @@ func (g *Graph) Release(device, user string) {
 
 // claimBelow claims what an active device is built on, as far as present.
 func (g *Graph) claimBelow(d *Device) {
-	for _, b := range below(d.cfg) {
+	for _, b := range d.below() {
 		g.Claim(b, "device "+d.Name)
 		g.changed[b] = true
 	}
@@ -293,6 +307,7 @@ func (g *Graph) refresh(d *Device) {
 	present := g.isPresent(d, l)
 	if !present && d.present {
 		g.vanish(d)
+		g.dropPort(d.Name)
 	}
 	if present && !d.present {
 		d.present = true
@@ -313,7 +328,7 @@ func (g *Graph) refresh(d *Device) {
 	up := d.present && d.claims > 0 && l != nil && l.Flags&unix.IFF_UP != 0
 	link := up && l.Carrier
 	if !link && d.link {
-		d.link = false
+		d.link, d.authorized = false, false
 		g.emit(d.Name, LinkDown)
 	}
 	if up != d.up {
@@ -331,7 +346,7 @@ func (g *Graph) refresh(d *Device) {
 func (g *Graph) vanish(d *Device) {
 	d.present = false
 	if d.link {
-		d.link = false
+		d.link, d.authorized = false, false
 		g.emit(d.Name, LinkDown)
 	}
 	if d.up {
@@ -344,7 +359,7 @@ func (g *Graph) vanish(d *Device) {
 			d.claims--
 		}
 	}
-	for _, b := range below(d.cfg) {
+	for _, b := range d.below() {
 		g.Release(b, "device "+d.Name)
 		g.changed[b] = true
 	}
@@ -361,12 +376,14 @@ func (g *Graph) tellAbove(d *Device) {
 func (g *Graph) isPresent(d *Device, l *rtnl.Link) bool {
 	c := d.cfg
 	switch {
+	case d.deferred:
+		return false
 	case c == nil:
 		return l != nil
 	case c.Disabled:
 		return false
 	case c.Type == config.Bridge:
-		return c.BridgeEmpty || slices.ContainsFunc(c.Ports, func(p string) bool { return g.Present(p) })
+		return c.BridgeEmpty || d.prepared || slices.ContainsFunc(d.below(), func(p string) bool { return g.Present(p) })
 	case c.Type == config.Veth:
 		return true
 	case c.Parent != "":
@@ -384,6 +401,11 @@ type State struct {
 	Ifindex                  uint32
 	Claims                   int
 	Config                   *config.Device
+	// External: somebody else brings the link up and down.
+	External bool
+	// Auth: the link carries no traffic before 802.1X has let it through,
+	// which Authorized tells.
+	Auth, Authorized bool
 }
 
 // State of a device.
@@ -392,7 +414,8 @@ func (g *Graph) State(name string) State {
 	if d == nil {
 		return State{}
 	}
-	return State{Known: true, Present: d.present, Up: d.up, Link: d.link, Ifindex: d.ifindex, Claims: d.claims, Config: d.cfg}
+	return State{Known: true, Present: d.present, Up: d.up, Link: d.link, Ifindex: d.ifindex, Claims: d.claims, Config: d.cfg,
+		External: d.external, Auth: d.needsAuth(), Authorized: d.authorized}
 }
 
 // Names of all devices, sorted.

@@ -28,7 +28,7 @@ func (g *Graph) Want(name string) *plan.LinkWant {
 	ipv6Said := d.cfg != nil && d.cfg.IPv6Set
 	if d.cfg != nil {
 		w.Takeover = w.Takeover || d.cfg.Takeover
-		g.wantType(w, d.cfg)
+		g.wantType(w, d)
 		merge(w, sysctl, &d.cfg.Settings)
 	}
 	for _, u := range slices.Sorted(maps.Keys(d.overlay)) {
@@ -39,14 +39,16 @@ func (g *Graph) Want(name string) *plan.LinkWant {
 		}
 		ipv6Said = ipv6Said || o.ipv6Set
 	}
-	w.Set |= rtnl.LinkUp
-	w.Link.Flags |= unix.IFF_UP
-	if master != "" {
+	if !d.external {
+		w.Set |= rtnl.LinkUp
+		w.Link.Flags |= unix.IFF_UP
+	}
+	if master != "" && !ipv6Said {
+		sysctl[config.SysctlDisableIPv6] = "1" // a bridge port is no host
+	}
+	if master != "" && (!d.needsAuth() || d.authorized) {
 		w.Set |= rtnl.LinkMaster
 		w.Master = master
-		if !ipv6Said {
-			sysctl[config.SysctlDisableIPv6] = "1" // a bridge port is no host
-		}
 	} else {
 		w.Set &^= rtnl.PortFields
 	}
@@ -65,14 +67,15 @@ func merge(w *plan.LinkWant, sysctl map[string]string, s *model.Settings) {
 }
 
 // wantType adds what the type of a device asks for.
-func (g *Graph) wantType(w *plan.LinkWant, c *config.Device) {
+func (g *Graph) wantType(w *plan.LinkWant, d *Device) {
+	c := d.cfg
 	switch c.Type {
 	case config.Bridge:
 		w.Create = true
 		w.Link.Kind = "bridge"
 		c.AttrFields.Copy(&w.Link, &rtnl.Link{Bridge: c.Attrs})
 		w.Set |= c.AttrFields
-		if addr := g.primaryAddr(c); addr.Len != 0 {
+		if addr := g.primaryAddr(d); addr.Len != 0 {
 			w.Link.Addr = addr
 			w.Set |= rtnl.LinkAddr
 		}
@@ -107,8 +110,8 @@ func (g *Graph) wantType(w *plan.LinkWant, c *config.Device) {
 }
 
 // primaryAddr is the address of the first port that is there.
-func (g *Graph) primaryAddr(c *config.Device) rtnl.HWAddr {
-	for _, p := range c.Ports {
+func (g *Graph) primaryAddr(d *Device) rtnl.HWAddr {
+	for _, p := range d.below() {
 		if l := g.links.LinkByName(p); l != nil && g.Present(p) {
 			return l.Addr
 		}
@@ -134,7 +137,7 @@ func (g *Graph) depth(name string, level int) int {
 		return 0
 	}
 	top := 0
-	for _, b := range below(d.cfg) {
+	for _, b := range d.below() {
 		top = max(top, 1+g.depth(b, level+1))
 	}
 	return top

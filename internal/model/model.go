@@ -98,11 +98,13 @@ type Settings struct {
 	Link   rtnl.Link      // values of the fields in Fields
 	Fields rtnl.LinkField // LinkMTU, LinkAddr, LinkTxQLen, LinkPromisc, LinkMulticast, Port*
 	Sysctl []Sysctl       // sorted by name
+	// Auth: no traffic before 802.1X has let the link through.
+	Auth bool
 }
 
 // Equal tells whether both ask for the same.
 func (s *Settings) Equal(o *Settings) bool {
-	if s.Fields != o.Fields || s.Fields.Diff(&s.Link, &o.Link) != 0 || len(s.Sysctl) != len(o.Sysctl) {
+	if s.Auth != o.Auth || s.Fields != o.Fields || s.Fields.Diff(&s.Link, &o.Link) != 0 || len(s.Sysctl) != len(o.Sysctl) {
 		return false
 	}
 	for i := range s.Sysctl {
