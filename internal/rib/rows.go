@@ -36,9 +36,10 @@ func (t *Table) differs(old *row, r *rtnl.Route) bool {
 }
 
 // ecmp tells whether an IPv6 route is one that becomes a next hop of another of
-// its key (rt6_qualify_for_ecmp, net/ipv6/route.c).
+// its key (rt6_qualify_for_ecmp, net/ipv6/route.c): not one of a router
+// advertisement, and none with a next-hop object.
 func ecmp(r *rtnl.Route) bool {
-	return r.Family == unix.AF_INET6 && (r.Gateway.IsValid() || r.Multipath != "" || r.NHID != 0) && r.Expires == 0
+	return r.Family == unix.AF_INET6 && r.NHID == 0 && r.Protocol != unix.RTPROT_RA && (r.Gateway.IsValid() || r.Multipath != "")
 }
 
 // putRow puts a route among those of its key as the kernel does it.
