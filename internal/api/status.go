@@ -86,13 +86,13 @@ func upStatus(c *core.Core, m *iface.Machine) ubus.Table {
 	add("ipv6-prefix", prefixes(m))
 	add("ipv6-prefix-assignment", ubus.Array{})
 	add("route", routes(m.Routes(c.Routes(m.Config.Name)), m))
-	servers, search := dns(m)
+	servers, search, idleServers, idleSearch := dns(m)
 	add("dns-server", servers)
 	add("dns-search", search)
 	add("neighbors", ubus.Array{})
 	inactive := ubus.Table{{Name: "ipv4-address", Value: ubus.Array{}}, {Name: "ipv6-address", Value: ubus.Array{}},
-		{Name: "route", Value: ubus.Array{}}, {Name: "dns-server", Value: ubus.Array{}},
-		{Name: "dns-search", Value: ubus.Array{}}, {Name: "neighbors", Value: ubus.Array{}}}
+		{Name: "route", Value: ubus.Array{}}, {Name: "dns-server", Value: idleServers},
+		{Name: "dns-search", Value: idleSearch}, {Name: "neighbors", Value: ubus.Array{}}}
 	add("inactive", inactive)
 	return t
 }
@@ -194,23 +194,22 @@ func unspecified(family uint8) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-func dns(m *iface.Machine) (servers, search ubus.Array) {
-	servers, search = ubus.Array{}, ubus.Array{}
-	for _, a := range m.Config.DNS {
+// dns gives servers and search domains: those in use, and those of the
+// protocol that option peerdns keeps out.
+func dns(m *iface.Machine) (servers, search, idleServers, idleSearch ubus.Array) {
+	servers, search, idleServers, idleSearch = ubus.Array{}, ubus.Array{}, ubus.Array{}, ubus.Array{}
+	s, d := m.DNS()
+	for _, a := range s {
 		servers = append(servers, a.String())
 	}
-	for _, s := range m.Config.DNSSearch {
-		search = append(search, s)
-	}
-	if m.Config.PeerDNS {
+	search = append(search, stringArray(d)...)
+	if !m.Config.PeerDNS {
 		for _, a := range m.Offer().DNS {
-			servers = append(servers, a.String())
+			idleServers = append(idleServers, a.String())
 		}
-		for _, s := range m.Offer().DNSSearch {
-			search = append(search, s)
-		}
+		idleSearch = append(idleSearch, stringArray(m.Offer().DNSSearch)...)
 	}
-	return servers, search
+	return servers, search, idleServers, idleSearch
 }
 
 // Errors lists what is wrong with an interface: what it has recorded, that it

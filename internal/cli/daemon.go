@@ -18,6 +18,7 @@ import (
 	"netbraid/internal/daemon"
 	"netbraid/internal/hotplug"
 	"netbraid/internal/proto"
+	"netbraid/internal/resolv"
 	"netbraid/ubus"
 )
 
@@ -50,8 +51,12 @@ For what happens to interfaces the program of -h is called with the argument
 iface and netifd's environment; where it does not exist the scripts in
 /etc/hotplug.d/iface are run, each for at most 60 s.
 
-The options -p and -r are taken as netifd takes them and have no effect yet:
-protocol scripts and resolv.conf come with later versions.
+The DNS servers of the interfaces that are up are written to the file of -r, and
+told to resolvconf or systemd-resolved where one of them owns /etc/resolv.conf.
+Otherwise that file is not touched, unless -r names it.
+
+The option -p is taken as netifd takes it and has no effect yet: protocol
+scripts come with later versions.
 Note that -h takes an argument here, as with netifd; --help is this text.`
 
 func (a *app) daemonCmd() *cobra.Command {
@@ -79,7 +84,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.BoolVar(&f.teardown, "teardown-on-exit", false, "take everything of ours away at the end")
 	fl.StringVarP(&f.addons, "addons", "p", "/lib/netifd", "`dir`ectory of protocol scripts (no effect yet)")
 	fl.StringVarP(&f.hotplug, "hotplug", "h", hotplug.DefaultProgram, "`program` called for events")
-	fl.StringVarP(&f.resolv, "resolv-conf", "r", "/tmp/resolv.conf.d/resolv.conf.auto", "resolv.conf `file` to write (no effect yet)")
+	fl.StringVarP(&f.resolv, "resolv-conf", "r", "", "resolv.conf `file` to write (default "+resolv.OpenWrtFile+" on OpenWrt, else resolv.conf in the run directory)")
 	fl.Bool("help", false, "this text")
 	return c
 }
@@ -103,6 +108,7 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	d, err := daemon.New(daemon.Options{
 		ConfigDir: f.config, RunDir: f.run, StateDir: f.state, NSFD: -1,
 		TeardownOnExit: f.teardown, Log: log, Hotplug: &hotplug.Options{Program: f.hotplug},
+		Resolv:  &resolv.Options{File: f.resolv, Tell: true},
 		Publish: func(c *core.Core, act core.Action, now time.Time) { srv.Publish(c, act, now) },
 	})
 	if err != nil {

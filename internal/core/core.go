@@ -74,6 +74,7 @@ type Core struct {
 	live         bool // links have been read once
 	configuredAt time.Time
 	settled      bool
+	dns          resolvers
 	inherited    bool // an earlier process left something that is ours
 	sweepAt      time.Time
 	sweepPart    int

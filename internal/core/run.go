@@ -28,6 +28,7 @@ func (c *Core) run() {
 			}
 		}
 	}
+	c.tellResolver()
 	c.mirrorRequests()
 }
 
@@ -99,6 +100,7 @@ func (c *Core) noteState(m *iface.Machine) {
 	n := m.Config.Name
 	if m.TakeDirty() {
 		c.dirty[n] = true
+		c.dns.dirty = true
 	}
 	if on := m.Settling(); on != c.settling[n] {
 		setIf(c.settling, n, on)
@@ -220,6 +222,7 @@ func (c *Core) link(dev, name string, on bool) {
 
 func (c *Core) notices(m *iface.Machine) {
 	for _, n := range m.Notices() {
+		c.dns.dirty = true
 		c.act(Publish{Interface: m.Config.Name, Notice: n, Device: m.L3Device(), Updated: m.Updated()})
 		switch n {
 		case iface.IfUp:

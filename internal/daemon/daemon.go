@@ -17,6 +17,7 @@ import (
 	"netbraid/internal/kernel"
 	"netbraid/internal/plan"
 	"netbraid/internal/proto"
+	"netbraid/internal/resolv"
 	"netbraid/internal/store"
 )
 
@@ -33,7 +34,10 @@ type Options struct {
 	TeardownOnExit bool
 	// Hotplug calls scripts for what happens to interfaces; nil for none.
 	Hotplug *hotplug.Options
-	Log     *slog.Logger
+	// Resolv writes resolv.conf; nil for none. Without a File it goes where
+	// resolv.DefaultFile says.
+	Resolv *resolv.Options
+	Log    *slog.Logger
 	// Publish is called (on the loop) for what is to be made known.
 	Publish func(c *core.Core, a core.Action, now time.Time)
 }
@@ -57,6 +61,7 @@ type Daemon struct {
 	kern   *kernel.Kernel
 	spaces *kernel.Spaces
 	hot    *hotplug.Runner // while Run runs; nil for none
+	resolv *resolv.Writer  // the same
 	state  *store.State
 	events chan core.Event
 	calls  chan func()
@@ -156,6 +161,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer d.spaces.CloseAll()
 	defer close(d.done)
 	defer d.startHotplug()()
+	defer d.startResolver()()
 	d.step(core.Tick{})
 	d.boot()
 	timer := time.NewTimer(time.Hour)
@@ -290,6 +296,8 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 			}
 		}
 		d.kern.Write(a.Ops)
+	case core.Resolver:
+		d.setResolver(a)
 	case core.ReadSysctl:
 		d.kern.ReadSysctl(a.Keys, a.Devices)
 	case core.Log:

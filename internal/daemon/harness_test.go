@@ -16,6 +16,7 @@ import (
 	"netbraid/internal/iface"
 	"netbraid/internal/nstest"
 	"netbraid/internal/proto"
+	"netbraid/internal/resolv"
 	"netbraid/rtnl"
 )
 
@@ -30,6 +31,7 @@ type world struct {
 	ended   chan error
 	events  chan string // "ifup lan", …
 	hotplug *hotplug.Options
+	resolv  *resolv.Options
 }
 
 func newWorld(t testing.TB) *world {
@@ -66,7 +68,7 @@ func (w *world) start() {
 	}
 	d, err := New(Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: filepath.Join(w.dir, "run"), StateDir: filepath.Join(w.dir, "lib"),
-		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1, Hotplug: w.hotplug,
+		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1, Hotplug: w.hotplug, Resolv: w.resolv,
 		Log: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: level})),
 		Publish: func(_ *core.Core, a core.Action, _ time.Time) {
 			if p, ok := a.(core.Publish); ok {

@@ -1,6 +1,7 @@
 package iface
 
 import (
+	"slices"
 	"time"
 
 	"netbraid/internal/config"
@@ -67,9 +68,7 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 		} else {
 			m.Config = c
 		}
-		if m.offer != nil {
-			m.tell(now, proto.Input{Kind: proto.Reconfigure})
-		}
+		m.reconfigureLive(now)
 	} else {
 		m.next, m.nextSpec = c, spec
 		m.feed(now, evStop, nil)
@@ -81,6 +80,22 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 	}
 	if autoChanged {
 		m.Autostart = c.Auto
+	}
+}
+
+// reconfigureLive tells the handler of a configuration that needs no restart.
+// Where that changes nothing of what is offered (DNS, metric, tables), nothing
+// is made known, as by netifd.
+func (m *Machine) reconfigureLive(now time.Time) {
+	if m.offer == nil {
+		return
+	}
+	before, updated := len(m.notices), m.updated
+	m.tell(now, proto.Input{Kind: proto.Reconfigure})
+	if m.updated == (Updated{}) {
+		m.updated = updated
+		kept := slices.DeleteFunc(m.notices[before:], func(n Notice) bool { return n == IfUpdate })
+		m.notices = m.notices[:before+len(kept)]
 	}
 }
 

@@ -143,7 +143,7 @@ func TestMoves(t *testing.T) {
 	}
 	expect("restart", SettingUp, 1, IfDown)
 	m.output(now, &proto.Output{Kind: proto.Finished})
-	expect("the handler ends by itself", Down, 1)
+	expect("the handler ends by itself", Down, 1, IfUpFailed)
 	m.Remove(now)
 	if !m.Gone {
 		t.Error("not gone after Remove")

@@ -74,6 +74,7 @@ var expectations = map[string]expectation{
 	"error":            {2, 3, false, (*player).hasError},
 	"no-error":         {1, 2, true, (*player).noError},
 	"nothing-owned":    {0, 0, true, (*player).nothingOwned},
+	"resolv":           {1, 1, false, (*player).resolv},
 }
 
 func (p *player) state(a []string) string {
@@ -340,6 +341,15 @@ func (p *player) noError(a []string) string {
 		}
 	}
 	return ""
+}
+
+// resolv compares what the resolver was told last, its lines joined by " | ".
+func (p *player) resolv(a []string) string {
+	got := ""
+	err := p.w.look(func(c *core.Core) {
+		got = strings.ReplaceAll(strings.TrimSuffix(c.ResolvConf(), "\n"), "\n", " | ")
+	})
+	return differs("resolv.conf", got, a[0], err)
 }
 
 func (p *player) nothingOwned([]string) string {
