@@ -76,6 +76,9 @@ func (e *Engine) applyLink(gone bool) {
 	if e.replaying && l.Flags&unix.IFF_UP == 0 {
 		e.linkWentDown(l.Index) // also when the dump had it down already
 	}
+	if l.Flags&(unix.IFF_RUNNING|unix.IFF_LOWER_UP) == 0 {
+		e.nexthopsWent(l.Index) // also when nothing is new: it may have been better for a moment
+	}
 	if !changed {
 		return
 	}
@@ -85,11 +88,8 @@ func (e *Engine) applyLink(gone bool) {
 	e.byName[l.Name] = l.Index
 	wasUp := old != nil && old.Flags&unix.IFF_UP != 0
 	e.linkChanged(old, e.links.get(l.Index))
-	switch {
-	case wasUp && l.Flags&unix.IFF_UP == 0:
+	if wasUp && l.Flags&unix.IFF_UP == 0 {
 		e.linkWentDown(l.Index)
-	case l.Flags&(unix.IFF_RUNNING|unix.IFF_LOWER_UP) == 0:
-		e.nexthopsWent(l.Index)
 	}
 	e.implyPeer(l)
 }
