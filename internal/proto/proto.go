@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"netbraid/internal/config"
+	"netbraid/rtnl"
 )
 
 // Flags say what a protocol needs and does (netifd's PROTO_FLAG_*).
@@ -21,6 +22,24 @@ type Flags struct {
 	MovesL3 bool
 	// Renew: the handler knows Renew.
 	Renew bool
+
+	// External: the handler is a program outside; what follows is of such
+	// handlers alone.
+	External bool
+	// InitAvailable: an interface that needs no device is available until the
+	// handler says otherwise.
+	InitAvailable bool
+	// NoDeviceConfig: device options in the interface section are not applied.
+	NoDeviceConfig bool
+	// Restart: the handler knows Restart.
+	Restart bool
+	// NoTask: the setup program may end without having started a task.
+	NoTask bool
+	// LastError: errors outlive a new `up`.
+	LastError bool
+	// TeardownOnL3LinkDown: the interface is torn down when the layer 3 device
+	// loses its carrier.
+	TeardownOnL3LinkDown bool
 }
 
 // Spec describes one protocol.
@@ -29,6 +48,25 @@ type Spec struct {
 	Flags Flags
 	// New makes a handler for one interface.
 	New func() Handler
+	// Options are the protocol's own options, in the order in which the
+	// handler lists them; of handlers outside.
+	Options []Option
+}
+
+// Option is an option that a protocol calls its own.
+type Option struct {
+	Name      string
+	Type      config.Type
+	Validator string // for user interfaces: "ip4addr", "list(string)"; may be empty
+}
+
+// Config is what the configuration must know of the protocol.
+func (s *Spec) Config() config.Proto {
+	c := config.Proto{Options: map[string]config.Type{}}
+	for _, o := range s.Options {
+		c.Options[o.Name] = o.Type
+	}
+	return c
 }
 
 // InputKind is what an interface tells its handler.
@@ -48,8 +86,19 @@ const (
 	Renew
 	// Timer: the time asked for by WakeAt has come.
 	Timer
-	// Message: something from outside for this handler, in Payload.
+	// Message: something from outside for this handler, in Payload. The answer
+	// to a *Notify is an Answer.
 	Message
+	// Restart: configure anew without going down; of handlers whose flags
+	// have it.
+	Restart
+	// Ended: the program in Slot has ended, as Exit says.
+	Ended
+	// L3Gone: the layer 3 device that was offered has gone, has lost its
+	// carrier (see TeardownOnL3LinkDown), or has not come.
+	L3Gone
+	// Adopt: an earlier process has left this running: Saved says what.
+	Adopt
 )
 
 // Input is one input of a handler.
@@ -61,6 +110,31 @@ type Input struct {
 	Ifindex uint32
 	Force   bool
 	Payload any
+	Exit    Exit
+	Saved   *Saved
+}
+
+// Exit is how a program has ended.
+type Exit struct {
+	Slot   Slot
+	Code   int    // exit status; -1 when a signal ended it, or nobody knows
+	Signal int    // what ended it, 0 for none
+	Reason string // why it could not be started, empty when it could
+}
+
+// Slot is one of the two programs that a handler can have running.
+type Slot string
+
+// The slots.
+const (
+	Script Slot = "script" // the handler's own setup, teardown, renew or restart
+	Task   Slot = "task"   // what it has asked to be kept running
+)
+
+// Saved is what a handler needs to go on where an earlier process stopped.
+type Saved struct {
+	Offer *Offer
+	Task  bool // the task still runs
 }
 
 // OutputKind is what a handler tells its interface.
@@ -72,7 +146,18 @@ const (
 	Failed                     // setup has failed; the interface backs off and tries again
 	Lost                       // what was offered is no longer valid; setup goes on
 	Finished                   // torn down
-	WakeAt                     // call with Timer then
+	WakeAt                     // call with Timer then; a zero time ends the wait
+
+	// What follows is of handlers outside.
+
+	Run          // start a program in Slot: Args, Env, Dir
+	Stop         // send Signal to the program in Slot, and to all that it has started
+	Report       // an entry of errors[]: Code, Data, Message
+	BlockRestart // the interface is not started again by itself
+	SetAvailable // the interface is Available, or is not
+	HostRoute    // the interface needs the way to Host, over Interface if that is given
+	Note         // Message is for the log
+	Answer       // Status for who has sent the message
 )
 
 // Output is one output of a handler.
@@ -83,7 +168,28 @@ type Output struct {
 	Data    []string
 	Message string
 	At      time.Time
+
+	Slot      Slot
+	Args      []string // of a program; Args[0] is its path, or is looked up
+	Env       []string // NAME=VALUE, added to what every program gets
+	Dir       string   // working directory
+	Signal    int
+	Available bool
+	Host      netip.Addr // invalid: only the interface matters
+	Interface string
+	Status    Status
 }
+
+// Status answers a message, in the numbers of ubus.
+type Status uint8
+
+// The answers.
+const (
+	StatusOK       Status = 0
+	StatusInvalid  Status = 2 // the message is malformed
+	StatusNotFound Status = 4
+	StatusDenied   Status = 6 // not in this state
+)
 
 // Offer is everything that a protocol configures on an interface.
 type Offer struct {
@@ -93,7 +199,22 @@ type Offer struct {
 	DNSSearch []string
 	// L3Device is what traffic goes through when that is not the main device.
 	L3Device string
-	Data     map[string]string
+	// Tunnel: the layer 3 device is to be made so; nil when the handler has
+	// made it.
+	Tunnel *Tunnel
+	// AddressExternal: the addresses are on the device already, and are not
+	// ours to set or remove.
+	AddressExternal bool
+	Neighbors       []Neighbor
+	Data            []Field // sorted by name
+}
+
+// Neighbor is an entry of the neighbour table that a handler asks for.
+type Neighbor struct {
+	Addr   netip.Addr
+	MAC    rtnl.HWAddr // zero with Proxy
+	Proxy  bool
+	Router bool
 }
 
 // Handler runs one protocol on one interface.
