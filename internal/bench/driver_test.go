@@ -40,6 +40,7 @@ type driver struct {
 	rcvbuf int
 	epoch  uint32
 	asked  map[rtnl.Kind]bool // dumps asked for since the last subscription
+	todo   []mirror.Request   // heard of, not done yet
 	req    []byte
 	now    time.Time
 
@@ -90,18 +91,12 @@ func (d *driver) resync(ctx context.Context) error {
 // finish lets the engine do what is left of the last call, and returns the
 // longest slice.
 func (d *driver) finish() (longest time.Duration) {
-	for busy(d.e) {
+	for d.e.Busy() {
 		at := time.Now()
 		d.e.Tick(at)
 		longest = max(longest, time.Since(at))
 	}
 	return longest
-}
-
-// busy asks engines that work in slices.
-func busy(e any) bool {
-	b, ok := e.(interface{ Busy() bool })
-	return ok && b.Busy()
 }
 
 // settle does what the engine asks for until every table is live.
@@ -142,7 +137,8 @@ func (d *driver) live() bool {
 // requests does what the engine asks for, until it asks for nothing.
 func (d *driver) requests(ctx context.Context) error {
 	for {
-		requests := d.e.Requests()
+		requests := append(d.todo, d.e.Requests()...)
+		d.todo = nil
 		for _, r := range requests {
 			do := d.dump
 			if r.Subscribe {
@@ -245,11 +241,11 @@ func (d *driver) lossOf(err error) error {
 	return errLost
 }
 
-// listen follows the kernel until ctx ends, through any loss, and drains what
-// is left.
+// listen follows the kernel until ctx ends, through any loss, and ends with the
+// mirror live. A dump that has begun is not given up with ctx.
 func (d *driver) listen(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := d.requests(ctx)
+		err := d.requests(context.WithoutCancel(ctx))
 		if err == nil {
 			err = d.wait(ctx)
 		}
@@ -268,7 +264,8 @@ func (d *driver) listen(ctx context.Context) error {
 	return d.settle(end)
 }
 
-// wait waits for notifications, or for the engine's deadline.
+// wait follows notifications until the engine asks for something, or its
+// deadline has come.
 func (d *driver) wait(ctx context.Context) error {
 	if at := d.e.Deadline(); !at.IsZero() {
 		time.Sleep(time.Until(at))
@@ -276,8 +273,12 @@ func (d *driver) wait(ctx context.Context) error {
 		d.finish()
 		return nil
 	}
-	return d.lossOf(d.n.ReceiveFunc(ctx, func(b []byte) {
+	return d.lossOf(d.n.Listen(ctx, func(datagrams [][]byte) bool {
 		d.now = time.Now()
-		d.notified(b)
+		for _, b := range datagrams {
+			d.notified(b)
+		}
+		d.todo = d.e.Requests()
+		return len(d.todo) == 0 && d.e.Deadline().IsZero()
 	}))
 }

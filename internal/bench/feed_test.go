@@ -45,8 +45,6 @@ func newFeeder(oif uint32, n int) (*feeder, error) {
 	return &feeder{fd: fd, oif: oif, n: n, buf: make([]byte, 64<<10)}, nil
 }
 
-func (f *feeder) close() { unix.Close(f.fd) }
-
 // verb is what is done to a route.
 type verb uint8
 

@@ -18,6 +18,9 @@ import (
 type modelRole struct {
 	d    *driver
 	stop func() error // ends the listening that start began
+
+	delay time.Duration // runDelay when it began
+	cpu   int64         // cpuTime then
 }
 
 func (m *modelRole) do(verb string, args []string) (reply, error) {
@@ -118,7 +121,8 @@ func (m *modelRole) start() {
 	var wg sync.WaitGroup
 	var err error
 	m.d.heard, m.d.losses, m.d.sink.routes = 0, 0, 0
-	wg.Go(func() { err = m.d.listen(ctx) })
+	m.delay, m.cpu = runDelay(), cpuTime()
+	wg.Go(func() { _, err = profiled(func() error { return m.d.listen(ctx) }) })
 	m.stop = func() error {
 		cancel()
 		wg.Wait()
@@ -129,7 +133,9 @@ func (m *modelRole) start() {
 func (m *modelRole) listened() (reply, error) {
 	err := m.stop()
 	r := reply{N: m.d.heard, Seen: m.d.sink.seen, Values: map[string]float64{
-		"losses": float64(m.d.losses), "route changes": float64(m.d.sink.routes)}}
+		"losses": float64(m.d.losses), "route changes": float64(m.d.sink.routes),
+		"cpu ms":                    float64(cpuTime()-m.cpu) / 1e6,
+		"waited for a processor ms": (runDelay() - m.delay).Seconds() * 1e3}}
 	m.d.sink.seen = map[string]int64{}
 	return r, err
 }
