@@ -18,9 +18,9 @@ import (
 func (s *Server) deviceTable() map[string]handler {
 	return map[string]handler{
 		"status":    s.deviceStatus,
-		"set_alias": s.later,
-		"set_state": s.later,
-		"stp_init":  s.later,
+		"set_alias": s.setAlias,
+		"set_state": s.setState,
+		"stp_init":  s.stpInit,
 	}
 }
 
@@ -119,12 +119,19 @@ type DeviceSnapshot struct {
 	Carrier bool // the same, with carrier
 	HasLink bool // a link stands behind it now; then Link is that
 	Link    rtnl.Link
+
+	External   bool     // somebody else brings it up and down
+	Auth       bool     // waits for 802.1X
+	Authorized bool     // 802.1X has let it through
+	Ports      []string // of a bridge, sorted; those added at run time too
 }
 
 // SnapshotDevice takes a snapshot. Only to be called on the loop.
 func SnapshotDevice(c *core.Core, name string) DeviceSnapshot {
 	st := c.Graph().State(name)
-	d := DeviceSnapshot{Name: name, Config: st.Config, Present: st.Present, Up: st.Up, Carrier: st.Link}
+	d := DeviceSnapshot{Name: name, Config: st.Config, Present: st.Present, Up: st.Up, Carrier: st.Link,
+		External: st.External, Auth: st.Auth, Authorized: st.Authorized, Ports: c.Graph().Ports(name)}
+	slices.Sort(d.Ports)
 	if l := c.Mirror().LinkByName(name); l != nil {
 		d.HasLink, d.Link = true, *l
 	}
@@ -149,7 +156,7 @@ func DeviceStatus(d *DeviceSnapshot, live LiveDevice) ubus.Table {
 
 func deviceStatus(d *DeviceSnapshot, live LiveDevice, keep parts) ubus.Table {
 	t := ubus.Table{
-		{Name: "external", Value: false},
+		{Name: "external", Value: d.External},
 		{Name: "present", Value: d.Present},
 		{Name: "type", Value: deviceType(d.Config)},
 	}
@@ -159,7 +166,7 @@ func deviceStatus(d *DeviceSnapshot, live LiveDevice, keep parts) ubus.Table {
 	t = append(t, ubus.Table{
 		{Name: "up", Value: d.Up},
 		{Name: "carrier", Value: d.Carrier},
-		{Name: "auth_status", Value: false},
+		{Name: "auth_status", Value: d.Authorized},
 	}...)
 	t = append(t, typeHead(d.Config)...)
 	if keep&partSettings == 0 {
@@ -171,7 +178,7 @@ func deviceStatus(d *DeviceSnapshot, live LiveDevice, keep parts) ubus.Table {
 		}
 		t = append(t, ubus.Field{Name: "hw-tc-offload", Value: live.TCOffload}, ubus.Field{Name: "devtype", Value: devtype(&d.Link)})
 	}
-	t = append(t, typeTail(d.Config, keep)...)
+	t = append(t, typeTail(d, keep)...)
 	if d.Up {
 		t = append(t, activeFields(d, live)...)
 	}
@@ -205,13 +212,12 @@ func typeHead(c *config.Device) ubus.Table {
 }
 
 // typeTail has what the type of a device shows after the link settings.
-func typeTail(c *config.Device, keep parts) ubus.Table {
+func typeTail(d *DeviceSnapshot, keep parts) ubus.Table {
+	c := d.Config
 	switch {
 	case c == nil:
 	case c.Type == config.Bridge:
-		members := slices.Clone(c.Ports)
-		slices.Sort(members)
-		t := ubus.Table{{Name: "bridge-members", Value: stringArray(members)}}
+		t := ubus.Table{{Name: "bridge-members", Value: stringArray(d.Ports)}}
 		if keep&partBridge != 0 {
 			t = append(t, ubus.Field{Name: "bridge-attributes", Value: bridgeAttributes(c)})
 		}
@@ -344,6 +350,9 @@ func activeFields(d *DeviceSnapshot, live LiveDevice) ubus.Table {
 	port(rtnl.PortBcastFlood, "broadcast_flood", l.Port.BcastFlood)
 	port(rtnl.PortIsolated, "isolate", l.Port.Isolated)
 	sysctls(sysctlThird...)
+	if d.Auth {
+		add("auth", true)
+	}
 	if live.HasGRO {
 		add("gro", live.GRO)
 	}

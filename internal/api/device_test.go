@@ -58,6 +58,9 @@ func TestDeviceStatusByType(t *testing.T) {
 		d := DeviceSnapshot{Config: c.cfg, Present: true, Up: true, Carrier: true, HasLink: true, Link: linkOf(c.kind)}
 		live := LiveDevice{Settings: wire(), GRO: true, HasGRO: true,
 			Sysctl: map[string]int{"mtu6": 1500, "ipv6": 0, "rpfilter": 2, "arp_accept": 0}}
+		if c.name == "bridge" {
+			d.Ports = []string{"eth0", "eth1"} // as SnapshotDevice has them
+		}
 		if got := text(DeviceStatus(&d, live)); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
 		}
@@ -71,6 +74,9 @@ func TestDeviceStatusByState(t *testing.T) {
 		want string
 	}{
 		{"absent", DeviceSnapshot{}, `{"external":false,"present":false,"type":"Network device"}`},
+		{"external, held back by 802.1X", DeviceSnapshot{Present: true, Up: true, External: true, Auth: true, Link: linkOf("veth")},
+			`{"external":true,"present":true,"type":"Network device","up":true,"carrier":false,"auth_status":false,"mtu":1400,` +
+				`"macaddr":"02:00:00:00:01:00","txqueuelen":1000,"promisc":false,"multicast":true,"auth":true,"statistics":{}}`},
 		{"bridge that is down has no link", DeviceSnapshot{Present: true, Config: &config.Device{Type: config.Veth}},
 			`{"external":false,"present":true,"type":"veth","up":false,"carrier":false,"auth_status":false,"statistics":{}}`},
 		{"options of a port", DeviceSnapshot{Present: true, Up: true, Link: linkOf("veth"), Config: &config.Device{

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"netbraid/internal/config"
 	"netbraid/internal/core"
 	"netbraid/internal/iface"
 	"netbraid/ubus"
@@ -17,7 +16,6 @@ func (s *Server) interfaceTable() map[string]handler {
 			s.back.Command(core.Command{Verb: v, Interface: m.Config.Name}, func(st core.Status) { r.Done(ubus.Status(st)) })
 		})
 	}
-	later := s.withInterface(func(r *ubus.Request, _ *core.Core, _ *iface.Machine, _ time.Time) { s.later(r) })
 	return map[string]handler{
 		"up":            command(core.VerbUp),
 		"down":          command(core.VerbDown),
@@ -28,9 +26,9 @@ func (s *Server) interfaceTable() map[string]handler {
 		"prepare":       s.withInterface(s.prepare),
 		"dump":          s.dump,
 		"notify_proto":  s.withInterface(s.notifyProto),
-		"add_device":    later,
-		"remove_device": later,
-		"set_data":      later,
+		"add_device":    s.withInterface(s.addDevice),
+		"remove_device": s.withInterface(s.addDevice),
+		"set_data":      s.withInterface(s.setData),
 	}
 }
 
@@ -62,15 +60,16 @@ func (s *Server) interfaceStatus(r *ubus.Request, c *core.Core, m *iface.Machine
 }
 
 // prepare tells whether the main device is a bridge that others may be put
-// into.
+// into, and keeps it present from then on, though nothing may be in it yet.
 func (s *Server) prepare(r *ubus.Request, c *core.Core, m *iface.Machine, _ time.Time) {
-	dev := m.Device()
-	if dev == "" {
-		r.Done(ubus.StatusNotFound)
-		return
-	}
-	cfg := c.Graph().State(dev).Config
-	s.reply(r, ubus.Table{{Name: "bridge", Value: cfg != nil && cfg.Type == config.Bridge}})
+	bridge := c.Graph().Hotplugs(m.Device())
+	s.command(&core.Prepare{Interface: m.Config.Name}, func(st core.Status) {
+		if st != core.OK {
+			r.Done(ubus.Status(st))
+			return
+		}
+		s.reply(r, ubus.Table{{Name: "bridge", Value: bridge}})
+	})
 }
 
 // notifyProto is for handlers outside, which no built-in protocol has.

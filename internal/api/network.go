@@ -17,8 +17,8 @@ func (s *Server) networkTable() map[string]handler {
 		"reload":             s.reload,
 		"restart":            s.restart,
 		"get_proto_handlers": s.protoHandlers,
-		"add_host_route":     s.later,
-		"add_dynamic":        s.later,
+		"add_host_route":     s.addHostRoute,
+		"add_dynamic":        s.addDynamic,
 		"netns_updown":       s.later,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"netbraid/internal/config"
 	"netbraid/internal/core"
 	"netbraid/internal/iface"
 	"netbraid/internal/proto"
@@ -20,6 +21,9 @@ type Backend interface {
 	Command(cmd core.Command, reply func(core.Status))
 	// Reload reads the configuration again. Only to be called on the loop.
 	Reload() error
+	// ParseInterface makes an interface of options as a section would have
+	// them, beside the configuration in force. Only to be called on the loop.
+	ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem)
 }
 
 // Bus is what the API needs of the ubus; a ubus.Bus has it. No method blocks.
@@ -136,9 +140,12 @@ func (s *Server) Publish(c *core.Core, a core.Action, now time.Time) {
 		if !s.bus.HasSubscribers("network.device") {
 			return
 		}
+		if a.Event == "setup" {
+			s.stp(c, a.Device) // before the bridge is there: whoever runs its spanning tree must know
+		}
 		st := c.Graph().State(a.Device)
 		s.notify("network.device", a.Event, ubus.Table{
-			{Name: "name", Value: a.Device}, {Name: "auth_status", Value: false}, {Name: "present", Value: st.Present},
+			{Name: "name", Value: a.Device}, {Name: "auth_status", Value: st.Authorized}, {Name: "present", Value: st.Present},
 			{Name: "active", Value: st.Claims > 0}, {Name: "link_active", Value: st.Link}})
 	}
 }

@@ -23,7 +23,7 @@ func InterfaceStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 		{Name: "pending", Value: m.State() == iface.SettingUp},
 		{Name: "available", Value: m.Available()},
 		{Name: "autostart", Value: m.Autostart},
-		{Name: "dynamic", Value: false},
+		{Name: "dynamic", Value: m.Dynamic},
 	}
 	add := func(name string, v any) { t = append(t, ubus.Field{Name: name, Value: v}) }
 	if up {
@@ -36,17 +36,19 @@ func InterfaceStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 	if dev := shownDevice(m); dev != "" {
 		add("device", dev)
 	}
+	if m.Config.Jail != "" {
+		add("jail", m.Config.Jail)
+	}
+	if m.Config.JailDevice != "" {
+		add("jail_device", m.Config.JailDevice)
+	}
 	if len(m.Config.Tags) > 0 {
 		add("tags", stringArray(m.Config.Tags))
 	}
 	if up {
 		t = append(t, upStatus(c, m)...)
 	}
-	data := ubus.Table{}
-	if m.Config.Zone != "" {
-		data = append(data, ubus.Field{Name: "zone", Value: m.Config.Zone})
-	}
-	add("data", data)
+	add("data", attached(c, m))
 	if errs := Errors(c, m); len(errs) > 0 {
 		add("errors", errs)
 	}

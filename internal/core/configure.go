@@ -16,6 +16,7 @@ func (c *Core) configure(next *config.Config) {
 	if old == nil {
 		old = &config.Config{}
 	}
+	next = c.effective(next)
 	c.cfg = next
 	if c.configuredAt.IsZero() {
 		c.configuredAt = c.now
@@ -119,10 +120,12 @@ func (c *Core) configureInterface(ic *config.Interface, changes config.Changes) 
 		if c.down[ic.Name] {
 			m.Autostart = false
 		}
+		m.Dynamic = c.Dynamic(ic.Name)
 		c.ifaces[ic.Name] = m
 		c.act(Object{Interface: ic.Name})
 		return
 	}
+	m.Dynamic = c.Dynamic(ic.Name)
 	if ic.Auto != m.Config.Auto {
 		delete(c.down, ic.Name)
 	}
@@ -168,6 +171,7 @@ func (c *Core) dropInterface(n string) {
 	for _, users := range c.onDevice {
 		delete(users, n)
 	}
+	c.dropped(m)
 	delete(c.ifaces, n)
 	delete(c.check, n)
 	delete(c.due, n)

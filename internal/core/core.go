@@ -67,6 +67,8 @@ type Core struct {
 	settling map[string]bool            // interfaces that wait for what they want to be in place
 	due      map[string]time.Time       // interfaces that want a Tick
 
+	asked runtime // what callers asked for, beside the configuration
+
 	newSettling []string // of settling, those not looked at yet
 	progress    uint64   // of the planner when settling was last looked at
 
@@ -95,6 +97,7 @@ func New(o Options) *Core {
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
 	}
+	c.asked = newRuntime()
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
@@ -175,6 +178,8 @@ func (c *Core) command(cmd Command) {
 	st := OK
 	m := c.ifaces[cmd.Interface]
 	switch {
+	case cmd.Do != nil:
+		st = cmd.Do.do(c)
 	case cmd.Verb == VerbRestartAll:
 		for _, n := range c.order {
 			m := c.ifaces[n]
@@ -318,7 +323,7 @@ type devices struct{ *device.Graph }
 
 func (d devices) State(name string) (present, up, link bool, ifindex uint32) {
 	s := d.Graph.State(name)
-	return s.Present, s.Up, s.Link, s.Ifindex
+	return s.Present, s.Up && (!s.Auth || s.Authorized), s.Link, s.Ifindex
 }
 
 func sortedKeys[V any](m map[string]V) []string {

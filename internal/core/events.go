@@ -66,6 +66,7 @@ type (
 	Command struct {
 		ID        uint64
 		Verb      Verb
+		Do        Request // in place of a Verb
 		Interface string
 		Device    string
 	}
@@ -109,10 +110,11 @@ type Status uint8
 
 // The outcomes.
 const (
-	OK           Status = 0
-	NotFound     Status = 4
-	NotSupported Status = 8
-	UnknownError Status = 9
+	OK              Status = 0
+	InvalidArgument Status = 2
+	NotFound        Status = 4
+	NotSupported    Status = 8
+	UnknownError    Status = 9
 )
 
 // The actions, to be done in the order given.

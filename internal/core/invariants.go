@@ -22,7 +22,7 @@ func (c *Core) CheckInvariants() error {
 		if s.Claims == 0 {
 			errs = append(errs, fmt.Errorf("link %s is wanted though nobody claims the device", w.Name))
 		}
-		if w.Set&rtnl.LinkUp == 0 || w.Link.Flags&unix.IFF_UP == 0 {
+		if !s.External && (w.Set&rtnl.LinkUp == 0 || w.Link.Flags&unix.IFF_UP == 0) {
 			errs = append(errs, fmt.Errorf("link %s is claimed and not wanted up", w.Name))
 		}
 	}

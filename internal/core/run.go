@@ -62,6 +62,9 @@ func (c *Core) deviceEvent(ev device.Event) {
 	c.act(DeviceEvent{ev.Device, ev.Kind.String()})
 	for n := range c.onDevice[ev.Device] {
 		c.check[n] = true
+		if ev.Kind == device.Remove && c.asked.hotDevice[n] == ev.Device {
+			delete(c.asked.hotDevice, n) // it goes with its link
+		}
 		if ev.Kind == device.UpdateIfindex || ev.Kind == device.Up {
 			c.ifaces[n].MarkDirty()
 		}
@@ -129,8 +132,14 @@ func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
 	if parent == "" && len(m.Config.Device) > 0 && m.Config.Device[0] == '@' {
 		parent = m.Config.Device[1:]
 	}
+	if parent == "" && m.Config.Device == "" {
+		return c.asked.hotDevice[m.Config.Name], false
+	}
 	if parent == "" {
 		return m.Config.Device, false
+	}
+	if dev := c.asked.alias[parent]; dev != "" {
+		return dev, true
 	}
 	p := c.ifaces[parent]
 	if p == nil || p == m {
@@ -146,7 +155,7 @@ func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
 		return "", true
 	}
 	s := c.graph.State(p.Device())
-	if s.Up && (s.Link || p.Config.ForceLink) {
+	if c.passes(p.Device()) && (s.Link || p.Config.ForceLink) {
 		return p.Device(), true
 	}
 	return "", true
@@ -228,6 +237,7 @@ func (c *Core) notices(m *iface.Machine) {
 		case iface.IfUp:
 			c.log(levelInfo, "interface is up", "interface", m.Config.Name, "l3_device", m.L3Device())
 		case iface.IfDown:
+			c.wentDown(m.Config.Name)
 			c.log(levelInfo, "interface is down", "interface", m.Config.Name)
 		}
 	}
@@ -240,7 +250,7 @@ func (c *Core) wants() {
 	}
 	for _, n := range sortedKeys(c.dirty) {
 		if m := c.ifaces[n]; m != nil {
-			c.planner.SetObjects(m.User(), m.Objects(c.ifindex(m.L3Device()), c.routes[n]))
+			c.planner.SetObjects(m.User(), c.addHostRoutes(m, m.Objects(c.ifindex(m.L3Device()), c.routes[n])))
 		}
 	}
 	clear(c.dirty)

@@ -362,7 +362,7 @@ func (e *RefusedError) Refused() []config.Problem { return e.Problems }
 
 // Load reads a configuration directory with the protocols known.
 func Load(dir string, protos proto.Registry) (*config.Config, []config.Problem, error) {
-	return config.Load(dir, config.Options{Protos: configProtos(protos), RouteTable: routeTable, RouteProto: routeProto})
+	return config.Load(dir, parseOptions(protos))
 }
 
 func configProtos(protos proto.Registry) map[string]config.Proto {
@@ -405,7 +405,9 @@ func (d *Daemon) boot() {
 // Reload reads the configuration again. A bad one changes nothing and is
 // returned as a *RefusedError. Only to be called on the loop.
 func (d *Daemon) Reload() error {
-	cfg, problems, err := Load(d.o.ConfigDir, d.o.Protos)
+	opts := parseOptions(d.o.Protos)
+	opts.Aliases = d.core.Names()
+	cfg, problems, err := config.Load(d.o.ConfigDir, opts)
 	if err != nil {
 		d.log.Error("reload: nothing is changed", "error", err)
 		return err

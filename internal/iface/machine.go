@@ -68,6 +68,7 @@ type Machine struct {
 
 	state     State
 	Autostart bool
+	Dynamic   bool // added at run time: removed as soon as it is torn down
 	removing  bool
 	Gone      bool // removed and down: to be dropped
 	device    string
@@ -408,6 +409,7 @@ func (m *Machine) backoff() time.Duration {
 
 func (m *Machine) tearDown(now time.Time, _ *proto.Output) {
 	m.drop()
+	m.removing = m.removing || m.Dynamic && m.next == nil
 	m.state = TearingDown
 	m.tell(now, proto.Input{Kind: proto.Teardown})
 }
@@ -417,6 +419,7 @@ func (m *Machine) finish(now time.Time, _ *proto.Output) {
 		// The handler ended by itself: that is a loss, then a new start.
 		m.setupFailed()
 		m.drop()
+		m.removing = m.removing || m.Dynamic
 		m.attempts++
 		m.retryAt = now.Add(m.backoff())
 	}

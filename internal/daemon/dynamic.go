@@ -1,0 +1,19 @@
+package daemon
+
+import (
+	"netbraid/internal/config"
+	"netbraid/internal/proto"
+)
+
+// parseOptions is what the parser of the configuration must know.
+func parseOptions(protos proto.Registry) config.Options {
+	return config.Options{Protos: configProtos(protos), RouteTable: routeTable, RouteProto: routeProto}
+}
+
+// ParseInterface makes an interface of options as a section would have them,
+// beside the configuration in force. Only to be called on the loop.
+func (d *Daemon) ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem) {
+	opts := parseOptions(d.o.Protos)
+	opts.Aliases = d.core.Names()
+	return config.ParseInterface(name, options, d.core.Base(name), "ubus", opts)
+}
