@@ -207,8 +207,12 @@ func (e *Engine) applyNexthop(gone bool) {
 	}
 	e.stats.Changes++
 	e.sink.NexthopChanged(e.ns, old, e.nexthops.get(n.ID))
-	if old != nil && old.Group != n.Group {
-		e.groupChanged(n.ID)
+	switch {
+	case old == nil:
+	case old.Blackhole != n.Blackhole:
+		e.rereadVia(func(r *rtnl.Route) bool { return r.NHID != 0 }) // theirs and their groups' type is its
+	case old.Group != n.Group:
+		e.rereadVia(func(r *rtnl.Route) bool { return r.NHID == n.ID && (r.Multipath != "" || r.Oif != 0) })
 	}
 }
 

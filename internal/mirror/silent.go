@@ -70,10 +70,10 @@ func (e *Engine) nexthopWent(id uint32) {
 	e.imply(rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID == id }})
 }
 
-// groupChanged reads routes again that show the members of a group.
-func (e *Engine) groupChanged(id uint32) {
-	shows := rib.Match{Attr: func(r *rtnl.Route) bool { return r.NHID == id && (r.Multipath != "" || r.Oif != 0) }}
-	if e.state[rtnl.KindRoute].phase != idle || e.routes.Any(shows) {
+// rereadVia reads the routes again if some match: they show what a next-hop
+// object is, and it is another now.
+func (e *Engine) rereadVia(match func(*rtnl.Route) bool) {
+	if e.state[rtnl.KindRoute].phase != idle || e.routes.Any(rib.Match{Attr: match}) {
 		e.Refresh(rtnl.KindRoute)
 	}
 }
