@@ -48,20 +48,18 @@ func (t *Table) putRow(rows []row, r *rtnl.Route, flags uint16, dump bool) ([]ro
 		return t.dumpRow(rows, r)
 	}
 	add := row{r: *r, gen: t.gen, seen: t.now}
-	at := slices.IndexFunc(rows, func(x row) bool { return sameRoute(&x.r, r) })
-	if flags&unix.NLM_F_REPLACE != 0 && len(rows) > 1 {
-		return t.replaceRow(rows, add, at)
+	replace := flags&unix.NLM_F_REPLACE != 0
+	if ecmp(r) && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }) {
+		return t.putSibling(rows, add)
 	}
+	at := slices.IndexFunc(rows, func(x row) bool { return sameRoute(&x.r, r) })
 	switch {
+	case replace && len(rows) > 0:
+		return t.replaceRow(rows, add, at)
 	case at >= 0:
 		changed := t.differs(&rows[at], r)
 		rows[at] = add
 		return rows, changed
-	case ecmp(r) && r.Multipath != "" && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }):
-		return replaceSiblings(rows, add), true
-	case flags&unix.NLM_F_REPLACE != 0 && len(rows) == 1:
-		rows[0] = add
-		return rows, true
 	case r.Family == unix.AF_INET && flags&unix.NLM_F_APPEND == 0:
 		return append([]row{add}, rows...), true
 	}
@@ -69,16 +67,9 @@ func (t *Table) putRow(rows []row, r *rtnl.Route, flags uint16, dump bool) ([]ro
 }
 
 // replaceRow puts a route in the place of another: the first of its key; of
-// IPv6 the first that can be a sibling, or cannot, as the new one. An IPv4 route
-// is there once, an IPv6 route then perhaps twice (fib6_add_rt2node).
+// IPv6 the first that is no sibling, as the new one is none. An IPv4 route is
+// there once, an IPv6 route then perhaps twice (fib6_add_rt2node).
 func (t *Table) replaceRow(rows []row, add row, at int) ([]row, bool) {
-	if add.r.Family == unix.AF_INET6 && ecmp(&add.r) && slices.ContainsFunc(rows, func(x row) bool { return ecmp(&x.r) }) {
-		if at >= 0 && !t.differs(&rows[at], &add.r) {
-			rows[at] = add
-			return rows, false
-		}
-		return replaceSiblings(rows, add), true
-	}
 	i := max(0, slices.IndexFunc(rows, func(x row) bool { return add.r.Family == unix.AF_INET6 && ecmp(&x.r) == ecmp(&add.r) }))
 	changed := !sameRoute(&rows[i].r, &add.r) || t.differs(&rows[i], &add.r)
 	rows[i] = add
@@ -122,19 +113,23 @@ func (t *Table) dumpRow(rows []row, r *rtnl.Route) ([]row, bool) {
 	return append(rows, add), true
 }
 
-// replaceSiblings lets an announcement of all next hops take the place of those
-// that were siblings.
-func replaceSiblings(rows []row, add row) []row {
-	out, done := rows[:0:0], false
+// putSibling lets an announcement take the place of every sibling: it has all
+// next hops, whether it was a replacement or an addition.
+func (t *Table) putSibling(rows []row, add row) ([]row, bool) {
+	out := rows[:0:0]
+	done, changed := false, false
 	for i := range rows {
 		switch {
 		case !ecmp(&rows[i].r):
 			out = append(out, rows[i])
 		case !done:
 			out, done = append(out, add), true
+			changed = changed || !sameRoute(&rows[i].r, &add.r) || t.differs(&rows[i], &add.r)
+		default:
+			changed = true
 		}
 	}
-	return out
+	return out, changed
 }
 
 // marked counts the rows that this generation has seen, which are the first.
