@@ -139,7 +139,7 @@ func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
 		return m.Config.Device, false
 	}
 	if dev := c.asked.alias[parent]; dev != "" {
-		return dev, true
+		return dev, false // nobody else brings it up: it moves down and up
 	}
 	p := c.ifaces[parent]
 	if p == nil || p == m {
