@@ -11,9 +11,11 @@ import (
 // CommandUp is `ifup`: the interface is to be up from now on; old errors and
 // delays are forgotten. On an interface that is up it does nothing.
 func (m *Machine) CommandUp(now time.Time) {
-	m.Autostart = true
+	m.Autostart, m.blocked = true, false
 	if m.state == Down {
-		m.errors = nil
+		if !m.spec.Flags.LastError {
+			m.errors = nil
+		}
 		m.attempts, m.retryAt = 0, time.Time{}
 	}
 	m.Check(now)
@@ -21,14 +23,30 @@ func (m *Machine) CommandUp(now time.Time) {
 
 // CommandDown is `ifdown`: the interface stays down until somebody says up.
 func (m *Machine) CommandDown(now time.Time) {
-	m.Autostart = false
-	m.errors = nil
+	m.Autostart, m.blocked = false, false
+	if !m.spec.Flags.External { // what a program has said stays to be read
+		m.errors = nil
+	}
 	m.Check(now)
 }
 
-// Restart takes a running interface down and up again. It returns false when
-// there is nothing to restart.
+// Restart configures a running interface anew: its handler does it where it
+// can, else it goes down and up again. It returns false when there is nothing
+// to restart.
 func (m *Machine) Restart(now time.Time) bool {
+	if m.state != Up && m.state != SettingUp {
+		return false
+	}
+	if m.spec.Flags.Restart {
+		m.tell(now, proto.Input{Kind: proto.Restart})
+		return true
+	}
+	return m.Bounce(now)
+}
+
+// Bounce takes a running interface down and up again, whatever its handler can
+// do. It returns false when there is nothing to restart.
+func (m *Machine) Bounce(now time.Time) bool {
 	if m.state != Up && m.state != SettingUp {
 		return false
 	}
@@ -40,7 +58,7 @@ func (m *Machine) Restart(now time.Time) bool {
 
 // Renew asks the handler to renew; false when it has nothing to renew.
 func (m *Machine) Renew(now time.Time) bool {
-	if !m.spec.Flags.Renew || m.state != Up {
+	if !m.spec.Flags.Renew || m.state != Up && !(m.spec.Flags.External && m.state == SettingUp) {
 		return false
 	}
 	m.tell(now, proto.Input{Kind: proto.Renew})
@@ -107,6 +125,7 @@ func (m *Machine) adoptNext() {
 	}
 	m.Config, m.spec, m.next = m.next, m.nextSpec, nil
 	m.handler = m.spec.New()
+	m.external = external{effects: m.effects}
 	m.dirty = true
 }
 
@@ -159,6 +178,8 @@ func (m *Machine) Deadline(now time.Time) time.Time {
 	}
 	add(m.wakeAt)
 	add(m.lossAt)
+	add(m.l3By)
+	add(m.offerEnds)
 	return t
 }
 
@@ -168,5 +189,6 @@ func (m *Machine) Tick(now time.Time) {
 		m.wakeAt = time.Time{}
 		m.tell(now, proto.Input{Kind: proto.Timer})
 	}
+	m.expire(now)
 	m.Check(now)
 }

@@ -83,6 +83,8 @@ type Machine struct {
 	wakeAt    time.Time // the handler's timer
 	lossAt    time.Time // carrier lost: taken down then
 
+	external // what only a handler outside brings
+
 	notices []Notice
 	dirty   bool // Objects may have changed
 }
@@ -129,8 +131,11 @@ func (m *Machine) Updated() Updated { return m.updated }
 
 // Available tells whether the interface could be brought up.
 func (m *Machine) Available() bool {
+	if m.withheld() {
+		return false
+	}
 	if m.spec.Flags.NoDevice && m.device == "" {
-		return true
+		return m.availableAlone()
 	}
 	if m.device == "" {
 		return false
@@ -215,6 +220,7 @@ func (m *Machine) feed(now time.Time, ev event, out *proto.Output) {
 // Check looks at everything that the interface depends on and moves it.
 func (m *Machine) Check(now time.Time) {
 	m.checkClaim()
+	m.checkL3(now)
 	if m.ready(now) {
 		m.feed(now, evRun, nil)
 	} else {
@@ -241,7 +247,7 @@ func (m *Machine) checkClaim() {
 
 // ready tells whether the interface can and should be configured now.
 func (m *Machine) ready(now time.Time) bool {
-	if !m.Autostart || m.removing || m.next != nil || !m.Available() {
+	if !m.wanted() || m.removing || m.next != nil || !m.Available() {
 		return false
 	}
 	if m.state == Down && now.Before(m.retryAt) {
@@ -287,7 +293,7 @@ func (m *Machine) begin(now time.Time, _ *proto.Output) {
 	}
 	m.state = SettingUp
 	m.settling = false
-	m.tell(now, proto.Input{Kind: proto.Setup})
+	m.setUp(now)
 }
 
 // ConfigErrors lists what is wrong with the section of the interface, which
@@ -329,6 +335,8 @@ func (m *Machine) output(now time.Time, out *proto.Output) {
 		m.feed(now, evFinished, out)
 	case proto.WakeAt:
 		m.wakeAt = out.At
+	default:
+		m.outside(out)
 	}
 }
 
@@ -337,19 +345,21 @@ func (m *Machine) apply(now time.Time, out *proto.Output) {
 	if old == nil {
 		old = &proto.Offer{}
 	}
-	n := out.Offer
-	m.offer = n
-	m.updated = Updated{
-		Addresses: !slices.Equal(old.Addrs, n.Addrs),
-		Routes:    old.Gateway4 != n.Gateway4 || old.Gateway6 != n.Gateway6 || len(old.Routes)+len(n.Routes) > 0,
-		Prefixes:  !slices.Equal(old.Prefixes, n.Prefixes),
-		Data:      len(n.Data) > 0,
-	}
+	n, ends := out.Offer.Expire(now)
+	moved := m.offer != nil && old.L3Device != n.L3Device
+	m.offer, m.offerEnds = n, ends
+	m.updated = Updated{}
+	m.updated.Addresses, m.updated.Routes, m.updated.Prefixes, m.updated.Data = old.Difference(n)
 	m.dirty = true
 	switch m.state {
 	case SettingUp:
 		m.settling = true
 	case Up:
+		if moved {
+			m.state, m.settling = SettingUp, true
+			m.notices = append(m.notices, IfDown)
+			return
+		}
 		m.notices = append(m.notices, IfUpdate)
 	}
 }
@@ -364,7 +374,9 @@ func (m *Machine) becomeUp(now time.Time, _ *proto.Output) {
 	m.state = Up
 	m.settling = false
 	m.upSince = now
-	m.attempts = 0
+	if !m.spec.Flags.External {
+		m.attempts = 0 // a program has to stay up for it: see settledDown
+	}
 	m.errors = nil
 	m.notices = append(m.notices, IfUp)
 }
@@ -377,6 +389,7 @@ func (m *Machine) drop() {
 	m.offer = nil
 	m.settling = false
 	m.lossAt = time.Time{}
+	m.l3By, m.offerEnds = time.Time{}, time.Time{}
 	m.dirty = true
 }
 
@@ -420,10 +433,12 @@ func (m *Machine) finish(now time.Time, _ *proto.Output) {
 		m.setupFailed()
 		m.drop()
 		m.removing = m.removing || m.Dynamic
+		m.settledDown(now)
 		m.attempts++
 		m.retryAt = now.Add(m.backoff())
 	}
 	m.state = Down
+	m.ended()
 	m.wakeAt = time.Time{}
 	m.adoptNext()
 	if m.removing {

@@ -27,6 +27,9 @@ func (m *Machine) Objects(ifindex uint32, routes []*config.Route) *plan.Objects 
 	}
 	o := &plan.Objects{}
 	for i := range m.offer.Addrs {
+		if m.offer.AddressExternal {
+			break // they are not ours
+		}
 		m.address(o, ifindex, &m.offer.Addrs[i])
 	}
 	for _, r := range m.Routes(routes) {
@@ -57,16 +60,20 @@ func (m *Machine) address(o *plan.Objects, ifindex uint32, a *config.StaticAddr)
 		ka.Family = unix.AF_INET6
 		table = m.Config.IP6Table
 	}
+	lifetime(o, &ka, a)
 	if a.Deprecated {
 		ka.Preferred = 0
 	}
-	if table == 0 {
+	if table == 0 && !a.OffLink {
 		ka.Priority = m.Config.Metric // of the connected route, which the kernel makes
 	} else {
 		ka.Flags |= unix.IFA_F_NOPREFIXROUTE
 	}
 	o.Addrs = append(o.Addrs, ka)
-	if table != 0 && !a.Prefix.IsSingleIP() {
+	if a.OffLink && !a.Prefix.IsSingleIP() {
+		o.Routes = append(o.Routes, unreachable(a.Prefix))
+	}
+	if table != 0 && !a.OffLink && !a.Prefix.IsSingleIP() {
 		o.Routes = append(o.Routes, subnetRoute(a, ifindex, m.Config.Metric, table))
 	}
 	if table != 0 {

@@ -82,6 +82,10 @@ func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
 				Message: "another host on " + l.Name + " uses this address"})
 			return
 		}
+		if p.refresh[k] && ours {
+			p.addAddr(k, owner, l, w, "lifetime")
+			return
+		}
 		p.ledger.inPlace(k, true)
 	case !ours && !p.takeover(l.Name):
 		p.taken(k, owner, "address "+w.Local.String(), "somebody else has set it on "+l.Name+" with other attributes")
@@ -107,7 +111,12 @@ func (p *Planner) addAddr(k model.AddrKey, owner string, l *rtnl.Link, w *rtnl.A
 	if have := p.have.Addr(k); have != nil && a.Local.Is6() && a.Priority == 0 && have.Priority != 0 {
 		a.Priority = prefixPriority6 // 0 would leave it as it is
 	}
+	if !p.stamp(k, &a) {
+		p.ledger.waits(k) // it is over, and will not be wanted for long
+		return
+	}
 	if p.emit(&Op{Kind: AddrAdd, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: detail, Replace: detail != "", rank: rankAddrAdd}) {
+		delete(p.refresh, k)
 		p.ownAddr(&a)
 	}
 }

@@ -52,8 +52,10 @@ type Planner struct {
 	reads  []model.SysctlKey
 	// promote: links on which an address swap needs promote_secondaries.
 	promote  map[uint32]bool
-	verified bool              // what an earlier process left has been held against the links
-	pending  map[string]uint32 // ifindex given to a link that is being created
+	ends     map[model.AddrKey]Lifetime // of wanted addresses that do not last for ever
+	refresh  map[model.AddrKey]bool     // of these, those whose lifetime is still to be written
+	verified bool                       // what an earlier process left has been held against the links
+	pending  map[string]uint32          // ifindex given to a link that is being created
 	lastIdx  uint32
 
 	hold    bool // nothing is removed or put back yet
@@ -73,7 +75,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
 		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
 		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
-		promote: map[uint32]bool{}, pending: map[string]uint32{}, hold: true,
+		promote: map[uint32]bool{}, ends: map[model.AddrKey]Lifetime{}, refresh: map[model.AddrKey]bool{}, pending: map[string]uint32{}, hold: true,
 	}
 	p.AllDirty()
 	return p
@@ -487,9 +489,19 @@ func (p *Planner) Settle(now time.Time, r Result) {
 	p.ledger.wrote(op)
 }
 
+// lifetimeLost: the lifetime of an address was not written.
+func (p *Planner) lifetimeLost(op *Op) {
+	if k, ok := op.Key.(model.AddrKey); ok && op.Kind == AddrAdd {
+		if _, lasting := p.ends[k]; lasting {
+			p.refresh[k] = true
+		}
+	}
+}
+
 // failed backs a key off; what was recorded as ours before the write and did
 // not come to be is dropped by the next pass over the key.
 func (p *Planner) failed(op *Op, err error) {
+	p.lifetimeLost(op)
 	if !op.outdated {
 		p.ledger.fail(p.now, op, failureOf(op, err), p.jitter())
 	}

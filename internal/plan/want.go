@@ -44,9 +44,12 @@ func (w *LinkWant) Equal(o *LinkWant) bool {
 
 // Objects is all that one owner wants on links: addresses, routes, rules.
 type Objects struct {
-	Addrs  []rtnl.Addr
-	Routes []rtnl.Route
-	Rules  []rtnl.Rule
+	Addrs []rtnl.Addr
+	// Lifetimes of the addresses that do not last for ever; their Preferred and
+	// Valid are 0, Lasting or LifetimeForever.
+	Lifetimes map[model.AddrKey]Lifetime
+	Routes    []rtnl.Route
+	Rules     []rtnl.Rule
 }
 
 // Want is the table of what is wanted. The zero value is not ready; the
@@ -161,6 +164,7 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 	} else {
 		p.want.owners[owner] = o
 	}
+	p.setLifetimes(old.Lifetimes, o.Lifetimes)
 	replace(old.Addrs, o.Addrs, p.addrKey,
 		func(k model.AddrKey, a *rtnl.Addr) {
 			if withdraw(p.want.addrs, k, owner) {

@@ -157,6 +157,7 @@ const (
 	SetAvailable // the interface is Available, or is not
 	HostRoute    // the interface needs the way to Host, over Interface if that is given
 	Note         // Message is for the log
+	Sweep        // end what programs of the interface have left behind
 	Answer       // Status for who has sent the message
 )
 
