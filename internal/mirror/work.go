@@ -84,7 +84,13 @@ func (e *Engine) work() {
 // left.
 func (e *Engine) replay(st *kindState, budget *int) bool {
 	e.replaying = true
-	defer func() { e.replaying = false }()
+	e.routes.Ambiguous()
+	defer func() {
+		e.replaying = false
+		// Several routes of one key may have been put where they are not: the
+		// dump is believed for now, and made again.
+		st.doubt = e.routes.Ambiguous() || st.doubt
+	}()
 	for *budget > 0 {
 		b := st.pending.next()
 		if b == nil {

@@ -36,6 +36,8 @@ type Table struct {
 	since uint16       // the first generation whose marks count
 	twice []rtnl.Route // what the dump has shown a second time
 
+	ambiguous bool // a key with several routes was touched
+
 	raw   []byte // scratch of split
 	k4    key4
 	k6    key6
@@ -202,7 +204,22 @@ func (t *Table) general(body []byte, edit func([]row, *rtnl.Route) ([]row, bool)
 	return key, t.edit(key, r, edit), nil
 }
 
-func (t *Table) edit(key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) (changed bool) {
+// Ambiguous tells, once, whether a key that has several routes was touched. What
+// a message does to them depends on the place that each has: told out of order,
+// it may do something else.
+func (t *Table) Ambiguous() bool {
+	a := t.ambiguous
+	t.ambiguous = false
+	return a
+}
+
+func (t *Table) edit(key model.RouteKey, r *rtnl.Route, f func([]row, *rtnl.Route) ([]row, bool)) (changed bool) {
+	edit := func(rows []row, r *rtnl.Route) ([]row, bool) {
+		n := len(rows)
+		rows, changed := f(rows, r)
+		t.ambiguous = t.ambiguous || max(n, len(rows)) > 1
+		return rows, changed
+	}
 	k4, k6, family := t.slotKey(&key)
 	switch family {
 	case unix.AF_INET:
