@@ -172,6 +172,7 @@ func (c *Core) dropInterface(n string) {
 		delete(users, n)
 	}
 	c.dropped(m)
+	c.forgetHelpers(m)
 	delete(c.ifaces, n)
 	delete(c.check, n)
 	delete(c.due, n)

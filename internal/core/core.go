@@ -67,7 +67,10 @@ type Core struct {
 	settling map[string]bool            // interfaces that wait for what they want to be in place
 	due      map[string]time.Time       // interfaces that want a Tick
 
+	shown version
 	asked runtime // what callers asked for, beside the configuration
+
+	helpers helpers // programs of protocol handlers
 
 	newSettling []string // of settling, those not looked at yet
 	progress    uint64   // of the planner when settling was last looked at
@@ -131,6 +134,7 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 	}
 	c.take(ev)
 	c.run()
+	c.countVersion(ev)
 	out := c.actions
 	c.actions = nil
 	return out
@@ -164,6 +168,8 @@ func (c *Core) take(ev Event) {
 		c.planner.SysctlRead(ev.Key, ev.Value, ev.Err)
 	case Configured:
 		c.configure(ev.Config)
+	case Exited:
+		c.exited(ev)
 	case Command:
 		c.command(ev)
 	case Delivered:
@@ -183,7 +189,7 @@ func (c *Core) command(cmd Command) {
 	case cmd.Verb == VerbRestartAll:
 		for _, n := range c.order {
 			m := c.ifaces[n]
-			m.Restart(c.now)
+			m.Bounce(c.now)
 			m.Autostart = m.Config.Auto
 			delete(c.down, n)
 			c.check[n] = true

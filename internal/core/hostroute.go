@@ -93,6 +93,15 @@ func (c *Core) wayTo(m *iface.Machine, to netip.Addr) *config.Route {
 // addHostRoutes adds the routes of hosts to what an interface wants.
 func (c *Core) addHostRoutes(m *iface.Machine, o *plan.Objects) *plan.Objects {
 	targets := c.asked.hostRoutes[m.Config.Name]
+	if needed := c.neededThrough(m.Config.Name); len(needed) > 0 {
+		targets = maps.Clone(targets)
+		if targets == nil {
+			targets = map[netip.Addr]bool{}
+		}
+		for _, a := range needed {
+			targets[a] = true
+		}
+	}
 	if o == nil || len(targets) == 0 {
 		return o
 	}

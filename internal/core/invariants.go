@@ -50,6 +50,9 @@ func (c *Core) CheckInvariants() error {
 }
 
 func (c *Core) checkMachine(n string, m *iface.Machine, owns bool) error {
+	if err := c.checkHelpers(n, m); err != nil {
+		return err
+	}
 	switch m.State() {
 	case iface.Down, iface.TearingDown:
 		if owns && !c.dirty[n] {

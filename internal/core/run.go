@@ -46,9 +46,11 @@ func (c *Core) machines() {
 		for _, ev := range evs {
 			c.deviceEvent(ev)
 		}
+		c.needsChanged()
 		if len(evs) == 0 && len(c.check) == 0 {
 			return
 		}
+		c.touch()
 		names := sortedKeys(c.check)
 		clear(c.check)
 		for _, n := range names {
@@ -62,6 +64,9 @@ func (c *Core) deviceEvent(ev device.Event) {
 	c.act(DeviceEvent{ev.Device, ev.Kind.String()})
 	for n := range c.onDevice[ev.Device] {
 		c.check[n] = true
+		if c.settling[n] {
+			c.newSettling = append(c.newSettling, n) // it may have waited for this
+		}
 		if ev.Kind == device.Remove && c.asked.hotDevice[n] == ev.Device {
 			delete(c.asked.hotDevice, n) // it goes with its link
 		}
@@ -128,6 +133,9 @@ func setIf(set map[string]bool, n string, on bool) {
 
 // resolve gives the device that an interface sits on now.
 func (c *Core) resolve(m *iface.Machine) (device string, alias bool) {
+	if f := m.Flags(); f.External && f.NoDevice {
+		return "", false // an option device is the handler's own
+	}
 	parent := m.Config.AliasOf
 	if parent == "" && len(m.Config.Device) > 0 && m.Config.Device[0] == '@' {
 		parent = m.Config.Device[1:]
@@ -230,7 +238,9 @@ func (c *Core) link(dev, name string, on bool) {
 }
 
 func (c *Core) notices(m *iface.Machine) {
+	c.effects(m)
 	for _, n := range m.Notices() {
+		c.helpers.recheck = true
 		c.dns.dirty = true
 		c.act(Publish{Interface: m.Config.Name, Notice: n, Device: m.L3Device(), Updated: m.Updated()})
 		switch n {
@@ -311,10 +321,11 @@ func (c *Core) settle() bool {
 	c.newSettling = nil
 	for _, n := range names {
 		m := c.ifaces[n]
-		if m == nil || !m.Settling() || !c.planner.Settled(m.User()) {
+		if m == nil || !m.Settling() || !c.l3Ready(m) || !c.planner.Settled(m.User()) {
 			continue
 		}
 		delete(c.settling, n)
+		c.touch()
 		m.Settled(c.now)
 		c.check[n] = true
 		for a := range c.aliases[n] {

@@ -22,6 +22,12 @@ func (c *Core) IsSettled() bool { return c.settled }
 
 // WhyAbsent says why an interface has no device, in words.
 func (c *Core) WhyAbsent(m *iface.Machine) string {
+	if m.HostLost() {
+		return c.whyNoWay(m.Config.Name)
+	}
+	if f := m.Flags(); f.External && f.NoDevice {
+		return "the protocol handler says that it cannot run now"
+	}
 	if p := parentOf(m.Config); p != "" && m.Device() == "" {
 		if c.ifaces[p] == nil {
 			return "there is no interface " + p
