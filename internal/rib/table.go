@@ -35,6 +35,8 @@ type Table struct {
 
 	since uint16       // the first generation whose marks count
 	twice []rtnl.Route // what the dump has shown a second time
+	// twiceBefore is twice of the dump before.
+	twiceBefore []rtnl.Route
 
 	ambiguous bool // a key with several routes was touched
 

@@ -80,7 +80,8 @@ func (t *Table) Begin() {
 func (t *Table) Confirm() { t.next() }
 
 func (t *Table) next() {
-	t.at, t.pos, t.stale, t.twice = sweep4, 0, nil, nil
+	t.at, t.pos, t.stale = sweep4, 0, nil
+	t.twice, t.twiceBefore = nil, t.twice
 	if t.gen++; t.gen != 0 {
 		return
 	}
@@ -129,12 +130,13 @@ func (t *Table) Unseen6() bool {
 	return false
 }
 
-// Twice takes what the last dump has shown twice for being there twice, which
-// IPv6 routes can be after a replacement, and calls changed for the key of each.
+// Twice takes what the last two dumps have both shown twice for being there
+// twice, which IPv6 routes can be after a replacement, and calls changed for the
+// key of each.
 func (t *Table) Twice(changed func(model.RouteKey)) {
 	for i := range t.twice {
 		r := &t.twice[i]
-		if r.Family != unix.AF_INET6 {
+		if r.Family != unix.AF_INET6 || !slices.ContainsFunc(t.twiceBefore, func(x rtnl.Route) bool { return x == *r }) {
 			continue
 		}
 		key := model.KeyOfRoute(t.ns, r)
