@@ -96,6 +96,10 @@ type world struct {
 	writes  int
 	err     error
 	owned   *plan.Owned // as written down: survives a crash
+
+	shown        string // what is shown of interfaces, and the core's version then
+	shownVersion uint64
+	look         bool // whether that is held in this run
 }
 
 func (w *world) note(format string, args ...any) {
@@ -123,6 +127,7 @@ func simulate(seed uint64, trace func(string)) error {
 		}
 		w.kern.SetCarrier(n, true)
 	}
+	w.look = seed%16 == 1
 	w.boot(seed)
 	for range 150 {
 		w.random()
@@ -143,6 +148,7 @@ func (w *world) boot(seed uint64) {
 		w.owned.Apply(r)
 	}
 	w.events, w.jobs, w.dumps = nil, nil, nil
+	w.shown = ""
 	w.step(core.Tick{})
 	w.step(core.Configured{Config: simConfig(w.config)})
 }
@@ -155,6 +161,7 @@ func (w *world) step(ev core.Event) {
 	if err := w.core.CheckInvariants(); err != nil {
 		w.fail("after %T: %v", ev, err)
 	}
+	w.checkShown(ev)
 }
 
 func (w *world) do(a core.Action) {
@@ -347,8 +354,10 @@ func (w *world) random() {
 	case p < 90:
 		w.meddle()
 		w.prune(all) // a primary that somebody deletes takes its secondaries along
-	case p < 96:
+	case p < 93:
 		w.command()
+	case p < 96:
+		w.ask()
 	case p < 98:
 		w.config = w.rng.IntN(len(simConfigs))
 		w.note("configuration %d", w.config)
@@ -519,7 +528,7 @@ func (w *world) compare() {
 	links, objects := w.core.Planner().Wanted()
 	for _, l := range links {
 		have := w.core.Mirror().LinkByName(l.Name)
-		if have == nil || have.Flags&unix.IFF_UP == 0 {
+		if have == nil || l.Set&rtnl.LinkUp != 0 && have.Flags&unix.IFF_UP == 0 {
 			w.fail("link %s is wanted up and is not", l.Name)
 		}
 	}

@@ -34,6 +34,7 @@ type ledger struct {
 	woken   []any  // by the last wake
 	doubt   bool   // a route was written and is not seen: perhaps it is the model that is wrong
 	version uint64 // counts the keys that came to be in place, or failed
+	shown   uint64 // counts the changes of what failures gives
 }
 
 type entry struct {
@@ -66,7 +67,7 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 		e.wrote = nil
 		if last.same(op) && (op.adds() || last.seen) {
 			// It was in place and is not any more: somebody has undone it at once.
-			*e = entry{}
+			l.clear(e)
 			l.placed[op.Key] = true
 		} else if last.same(op) {
 			// The write succeeded, its announcements have been seen, and still
@@ -74,7 +75,7 @@ func (l *ledger) admit(now time.Time, op *Op, jitter func() float64) bool {
 			l.back(now, op, e, Failure{Owner: op.Owner, Code: "NOT_KEPT", Object: op.String(),
 				Message: "the kernel accepted this and kept another value; it is not written again unchanged soon"}, jitter())
 		} else {
-			*e = entry{}
+			l.clear(e)
 		}
 	}
 	if e != nil && now.Before(e.until) {
@@ -125,6 +126,7 @@ func (l *ledger) repair(now time.Time, op *Op, jitter func() float64) bool {
 		return true
 	}
 	delete(l.placed, op.Key) // when the delay is over the write goes out
+	l.shown++
 	l.entries[op.Key] = &entry{until: now.Add(delay), attempts: d.n, failure: Failure{
 		Owner: op.Owner, Code: "FOUGHT", Object: op.String(), Attempts: d.n,
 		Message: fmt.Sprintf("somebody else keeps changing this; repaired %d times, next in %s", d.n-1, delay)}}
@@ -164,7 +166,7 @@ func (l *ledger) inPlace(k any, wanted bool) {
 	if l.busy(k) {
 		return // an operation in flight is about to change it: Settle looks again
 	}
-	delete(l.entries, k)
+	l.drop(k)
 	if wanted {
 		if !l.placed[k] {
 			l.version++
@@ -179,7 +181,7 @@ func (l *ledger) inPlace(k any, wanted bool) {
 // waits notes that a key has to wait for something else to be there: whatever
 // failed before is over.
 func (l *ledger) waits(k any) {
-	delete(l.entries, k)
+	l.drop(k)
 	delete(l.placed, k)
 }
 
@@ -206,6 +208,7 @@ func (l *ledger) back(now time.Time, op *Op, e *entry, f Failure, jitter float64
 		delay = retryMax
 	}
 	l.version++
+	l.shown++
 	e.attempts++
 	f.Attempts = e.attempts
 	e.failure = f
@@ -219,6 +222,7 @@ func (l *ledger) note(k any, f Failure) {
 		return
 	}
 	l.version++
+	l.shown++
 	l.entries[k] = &entry{failure: f}
 }
 
@@ -227,7 +231,7 @@ func (l *ledger) unplace(k any) {
 		op.outdated = true
 	}
 	delete(l.placed, k)
-	delete(l.entries, k)
+	l.drop(k)
 	delete(l.drift, k)
 }
 
@@ -249,7 +253,7 @@ func (l *ledger) wake(now time.Time, dirty func(any)) {
 func (l *ledger) forget(now time.Time) {
 	for _, k := range l.woken {
 		if e := l.entries[k]; e != nil && e.wrote == nil && !e.until.IsZero() && !now.Before(e.until) && !l.busy(k) {
-			delete(l.entries, k)
+			l.drop(k)
 		}
 	}
 	l.woken = l.woken[:0]
@@ -270,6 +274,25 @@ func (l *ledger) deadline() time.Time {
 	}
 	return t
 }
+
+// drop forgets what is known of a key that failed or waits.
+func (l *ledger) drop(k any) {
+	if e := l.entries[k]; e != nil {
+		l.clear(e)
+		delete(l.entries, k)
+	}
+}
+
+// clear makes an entry as good as new.
+func (l *ledger) clear(e *entry) {
+	if e.failure.Code != "" {
+		l.shown++
+	}
+	*e = entry{}
+}
+
+// FailuresVersion changes whenever Failures would answer something else.
+func (p *Planner) FailuresVersion() uint64 { return p.ledger.shown }
 
 func (l *ledger) failures(owner string) []Failure {
 	var out []Failure
