@@ -91,7 +91,7 @@ func upStatus(c *core.Core, m *iface.Machine) ubus.Table {
 	servers, search, idleServers, idleSearch := dns(m)
 	add("dns-server", servers)
 	add("dns-search", search)
-	add("neighbors", ubus.Array{})
+	add("neighbors", neighbors(m.Neighbors(c.Neighbors(m.Config.Name))))
 	inactive := ubus.Table{{Name: "ipv4-address", Value: ubus.Array{}}, {Name: "ipv6-address", Value: ubus.Array{}},
 		{Name: "route", Value: ubus.Array{}}, {Name: "dns-server", Value: idleServers},
 		{Name: "dns-search", Value: idleSearch}, {Name: "neighbors", Value: ubus.Array{}}}
@@ -194,6 +194,25 @@ func unspecified(family uint8) netip.Addr {
 		return netip.IPv6Unspecified()
 	}
 	return netip.IPv4Unspecified()
+}
+
+func neighbors(list []config.Neighbor) ubus.Array {
+	out := ubus.Array{}
+	for _, n := range list {
+		var t ubus.Table
+		if n.MAC.Len > 0 {
+			t = append(t, ubus.Field{Name: "mac", Value: n.MAC.String()})
+		}
+		t = append(t, ubus.Field{Name: "address", Value: n.Addr.String()})
+		if n.Proxy {
+			t = append(t, ubus.Field{Name: "proxy", Value: int32(1)})
+		}
+		if n.Router {
+			t = append(t, ubus.Field{Name: "router", Value: int32(1)})
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // dns gives servers and search domains: those in use, and those of the

@@ -36,8 +36,10 @@ type Changes struct {
 	// RoutesChanged has the interfaces whose routes changed; "" are the
 	// routes that are on no interface.
 	RoutesChanged map[string]bool
-	Globals       bool // the section globals changed
-	Mirrors       bool // a section mirror changed
+	// NeighborsChanged has the interfaces whose neighbours changed.
+	NeighborsChanged map[string]bool
+	Globals          bool // the section globals changed
+	Mirrors          bool // a section mirror changed
 }
 
 // None tells that nothing changed.
@@ -50,7 +52,7 @@ func (c *Changes) None() bool {
 		}
 		return true
 	}
-	return !c.Globals && !c.Mirrors && len(c.RoutesChanged) == 0 && keep(c.Devices) && keep(c.Interfaces)
+	return !c.Globals && !c.Mirrors && len(c.RoutesChanged)+len(c.NeighborsChanged) == 0 && keep(c.Devices) && keep(c.Interfaces)
 }
 
 // Diff compares two configurations; either may be nil (then nothing is in it).
@@ -63,10 +65,16 @@ func Diff(old, new *Config) Changes {
 		new = &Config{}
 	}
 	c := Changes{Devices: make(map[string]Verdict, len(new.Devices)), Interfaces: make(map[string]Verdict, len(new.Interfaces)),
-		RoutesChanged: map[string]bool{}, Globals: old.Globals != new.Globals, Mirrors: !slices.EqualFunc(old.Mirrors, new.Mirrors, sameMirror)}
+		RoutesChanged: map[string]bool{}, NeighborsChanged: map[string]bool{}, Globals: old.Globals != new.Globals, Mirrors: !slices.EqualFunc(old.Mirrors, new.Mirrors, sameMirror)}
 	verdicts(c.Devices, old.Devices, new.Devices, func(d *Device) string { return d.Name }, diffDevice)
 	verdicts(c.Interfaces, old.Interfaces, new.Interfaces, func(i *Interface) string { return i.Name }, diffInterface)
 	diffRoutes(&c, old.Routes, new.Routes)
+	diffNeighbors(&c, old.Neighbors, new.Neighbors)
+	for name := range c.NeighborsChanged {
+		if v, ok := c.Interfaces[name]; ok && v == Keep {
+			c.Interfaces[name] = Live
+		}
+	}
 	for name := range c.RoutesChanged {
 		if v, ok := c.Interfaces[name]; ok && v == Keep {
 			c.Interfaces[name] = Live

@@ -100,6 +100,8 @@ func (p *parser) run(secs []section) {
 	for i := range secs {
 		if t := secs[i].typ; t == "route" || t == "route6" {
 			p.routeSection(&secs[i])
+		} else if t == "neighbor" || t == "neighbor6" {
+			p.neighborSection(&secs[i])
 		}
 	}
 	p.attach()
@@ -116,7 +118,7 @@ func HasErrors(problems []Problem) bool {
 	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Error })
 }
 
-// section reads everything but routes, which need the interfaces.
+// section reads everything but routes and neighbours, which need the interfaces.
 func (p *parser) section(s *section) {
 	s.title = strings.TrimSpace(s.typ + " " + s.name)
 	switch s.typ {
@@ -129,8 +131,8 @@ func (p *parser) section(s *section) {
 		p.interfaceSection(s)
 	case "mirror":
 		p.mirrorSection(s)
-	case "route", "route6":
-	case "bridge-vlan", "rule", "rule6", "neighbor", "neighbor6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station", "wifi-mld":
+	case "route", "route6", "neighbor", "neighbor6":
+	case "bridge-vlan", "rule", "rule6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station", "wifi-mld":
 		p.ignored(s, "sections of this type are not built yet, ignored")
 	default:
 		p.ignored(s, "unknown type of section, ignored")

@@ -92,6 +92,7 @@ type target struct {
 	iface    *ifaceDraft
 	route    *routeDraft
 	mirror   *Mirror
+	neighbor *neighborDraft
 }
 
 // allowed says in words what the option takes.

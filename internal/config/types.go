@@ -16,6 +16,7 @@ type Config struct {
 	Interfaces []*Interface // in the order of the file, one a name
 	Routes     []*Route     // in the order of the file
 	Mirrors    []*Mirror    // in the order of the file, one a namespace
+	Neighbors  []*Neighbor  // in the order of the file
 }
 
 // Pos is where something stands in a configuration file.

@@ -104,7 +104,7 @@ func New(o Options) *Core {
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
-	c.inherited = len(o.Owned.Links)+len(o.Owned.Addrs)+len(o.Owned.Routes)+len(o.Owned.Rules) > 0
+	c.inherited = !o.Owned.Empty()
 	o.Mirror.Seed = o.Seed
 	c.mirror = mirror.New(0, o.Mirror, (*sink)(c))
 	c.graph = device.NewGraph(c.mirror)
@@ -312,7 +312,7 @@ func (c *Core) linkMoved(l *rtnl.Link) {
 
 func (s *sink) AddrChanged(_ model.NS, old, new *rtnl.Addr)   { s.planner.AddrSeen(old, new) }
 func (s *sink) RouteChanged(key model.RouteKey)               { s.planner.RouteSeen(key) }
-func (s *sink) NeighChanged(_ model.NS, _, _ *rtnl.Neigh)     {}
+func (s *sink) NeighChanged(_ model.NS, old, new *rtnl.Neigh) { s.planner.NeighSeen(old, new) }
 func (s *sink) NexthopChanged(_ model.NS, _, _ *rtnl.Nexthop) {}
 func (s *sink) SyncBegin(model.NS, rtnl.Kind)                 {}
 func (s *sink) SyncEnd(_ model.NS, k rtnl.Kind)               { s.planner.TableRead(k) }

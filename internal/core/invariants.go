@@ -41,7 +41,7 @@ func (c *Core) CheckInvariants() error {
 			continue
 		}
 		name := owner[len("interface "):]
-		if c.ifaces[name] == nil && len(o.Addrs)+len(o.Routes)+len(o.Rules) > 0 {
+		if c.ifaces[name] == nil && len(o.Addrs)+len(o.Routes)+len(o.Rules)+len(o.Neighs) > 0 {
 			errs = append(errs, fmt.Errorf("objects are wanted for %s, which is no interface", name))
 		}
 	}

@@ -260,7 +260,7 @@ func (c *Core) wants() {
 	}
 	for _, n := range sortedKeys(c.dirty) {
 		if m := c.ifaces[n]; m != nil {
-			c.planner.SetObjects(m.User(), c.addHostRoutes(m, m.Objects(c.ifindex(m.L3Device()), c.routes[n])))
+			c.planner.SetObjects(m.User(), c.addNeighbors(m, c.addHostRoutes(m, m.Objects(c.ifindex(m.L3Device()), c.routes[n]))))
 		}
 	}
 	clear(c.dirty)

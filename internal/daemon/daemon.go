@@ -241,7 +241,7 @@ func (d *Daemon) teardown() error {
 	defer tick.Stop()
 	for {
 		o := d.core.Planner().Owned()
-		if d.core.Planner().Idle() && len(o.Links)+len(o.Addrs)+len(o.Routes)+len(o.Rules) == 0 {
+		if d.core.Planner().Idle() && o.Empty() {
 			return nil
 		}
 		select {

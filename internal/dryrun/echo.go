@@ -42,6 +42,10 @@ func (e *echo) do(op *plan.Op) (core.Notified, plan.Result) {
 		n.Data = rtnl.AppendRule(nil, unix.RTM_NEWRULE, 0, 0, op.Rule)
 	case plan.RuleDel:
 		n.Data = rtnl.AppendRule(nil, unix.RTM_DELRULE, 0, 0, op.Rule)
+	case plan.NeighAdd:
+		n.Data = rtnl.AppendNeigh(nil, unix.RTM_NEWNEIGH, 0, 0, op.Neigh)
+	case plan.NeighDel:
+		n.Data = rtnl.AppendNeigh(nil, unix.RTM_DELNEIGH, 0, 0, op.Neigh)
 	case plan.SysctlSet:
 		e.sysctl[op.Sysctl] = op.Value
 		res.Value = op.Value

@@ -302,7 +302,7 @@ func (m *Machine) begin(now time.Time, _ *proto.Output) {
 func (m *Machine) ConfigErrors() (own, others []Error) {
 	for _, p := range m.Config.Errors {
 		e := Error{"proto", p.Code, p.Data, p.String()}
-		if strings.HasPrefix(p.Section, "route") || strings.HasPrefix(p.Section, "device") {
+		if strings.HasPrefix(p.Section, "route") || strings.HasPrefix(p.Section, "neighbor") || strings.HasPrefix(p.Section, "device") {
 			e.Subsystem = "config"
 			others = append(others, e)
 		} else {

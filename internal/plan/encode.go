@@ -37,6 +37,10 @@ func (o *Op) Message() []byte {
 		return rtnl.AppendRule(nil, unix.RTM_NEWRULE, add|unix.NLM_F_EXCL, 0, o.Rule)
 	case RuleDel:
 		return rtnl.AppendRule(nil, unix.RTM_DELRULE, del, 0, o.Rule)
+	case NeighAdd: // what the kernel has learned is replaced
+		return rtnl.AppendNeigh(nil, unix.RTM_NEWNEIGH, add|unix.NLM_F_REPLACE, 0, o.Neigh)
+	case NeighDel:
+		return rtnl.AppendNeigh(nil, unix.RTM_DELNEIGH, del, 0, o.Neigh)
 	}
 	return nil
 }
@@ -81,6 +85,8 @@ func Gone(op *Op, err error) bool {
 		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV)
 	case RuleDel:
 		return errors.Is(err, unix.ENOENT)
+	case NeighDel:
+		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
 	case RuleAdd:
 		return errors.Is(err, unix.EEXIST)
 	}

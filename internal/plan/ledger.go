@@ -332,7 +332,7 @@ func failureOf(op *Op, err error) Failure {
 // adds tells whether the operation makes something that is not there.
 func (o *Op) adds() bool {
 	switch o.Kind {
-	case LinkCreate, RouteAdd, RuleAdd:
+	case LinkCreate, RouteAdd, RuleAdd, NeighAdd:
 		return true
 	case AddrAdd:
 		return o.Detail == ""
@@ -352,6 +352,8 @@ func (o *Op) same(p *Op) bool {
 		return *o.Addr == *p.Addr
 	case RouteAdd, RouteDel:
 		return *o.Route == *p.Route
+	case NeighAdd, NeighDel:
+		return *o.Neigh == *p.Neigh
 	}
 	return true
 }

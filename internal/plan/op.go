@@ -24,10 +24,13 @@ const (
 	RuleAdd
 	RuleDel
 	SysctlSet
+	NeighAdd
+	NeighDel
 )
 
 var opNames = [...]string{"create link", "set link", "delete link", "add address", "delete address",
-	"add route", "delete route", "add rule", "delete rule", "set sysctl"}
+	"add route", "delete route", "add rule", "delete rule", "set sysctl",
+	"add neighbour", "delete neighbour"}
 
 func (k OpKind) String() string { return opNames[k] }
 
@@ -54,7 +57,9 @@ const (
 	rankAddrAdd    = 40
 	rankRouteAdd   = 50
 	rankRuleAdd    = 60
+	rankNeighAdd   = 65
 	rankRuleDel    = 70
+	rankNeighDel   = 72
 	rankRouteDel   = 75
 	rankAddrDel    = 80
 	rankRoutePut   = 85 // routes that go with an address are put back
@@ -69,7 +74,7 @@ type Op struct {
 	ID     uint64
 	Kind   OpKind
 	Reason Reason
-	Key    any // LinkKey, model.AddrKey, model.RouteKey, RuleKey or model.SysctlKey
+	Key    any // LinkKey, model.AddrKey, model.RouteKey, RuleKey, NeighKey or model.SysctlKey
 	Owner  string
 	Device string // name of the link concerned
 	Detail string // which attributes, in words
@@ -80,6 +85,7 @@ type Op struct {
 	Addr   *rtnl.Addr
 	Route  *rtnl.Route
 	Rule   *rtnl.Rule
+	Neigh  *rtnl.Neigh
 	Sysctl model.SysctlKey
 	Value  string
 
@@ -125,6 +131,8 @@ func (o *Op) String() string {
 		what = strings.TrimPrefix(rtnl.FormatRoute(o.Route, name), "route ")
 	case RuleAdd, RuleDel:
 		what = strings.TrimPrefix(rtnl.FormatRule(o.Rule, name), "rule ")
+	case NeighAdd, NeighDel:
+		what = strings.TrimPrefix(rtnl.FormatNeigh(o.Neigh, name), "neigh ")
 	case SysctlSet:
 		what = o.Sysctl.Path(o.Device) + " = " + o.Value
 	}

@@ -26,6 +26,7 @@ type Owned struct {
 	Addrs  map[model.AddrKey]rtnl.Addr
 	Routes map[model.RouteKey]rtnl.Route
 	Rules  map[RuleKey]struct{}
+	Neighs map[NeighKey]rtnl.Neigh
 	// Was has the routes that one of Routes is to replace: ours as well, until
 	// the successor has been seen.
 	Was map[model.RouteKey]rtnl.Route
@@ -34,7 +35,8 @@ type Owned struct {
 // NewOwned makes an empty set.
 func NewOwned() *Owned {
 	return &Owned{Links: map[uint32]*OwnedLink{}, Addrs: map[model.AddrKey]rtnl.Addr{},
-		Routes: map[model.RouteKey]rtnl.Route{}, Rules: map[RuleKey]struct{}{}, Was: map[model.RouteKey]rtnl.Route{}}
+		Routes: map[model.RouteKey]rtnl.Route{}, Rules: map[RuleKey]struct{}{}, Was: map[model.RouteKey]rtnl.Route{},
+		Neighs: map[NeighKey]rtnl.Neigh{}}
 }
 
 // Record is one change of Owned. The shell writes records down before it does
@@ -46,7 +48,13 @@ type Record struct {
 	Route *rtnl.Route `json:",omitempty"`
 	Was   *rtnl.Route `json:",omitempty"` // with Route: what that is to replace
 	Rule  *rtnl.Rule  `json:",omitempty"`
+	Neigh *rtnl.Neigh `json:",omitempty"`
 	NS    model.NS    `json:",omitempty"`
+}
+
+// Empty tells that nothing is ours.
+func (o *Owned) Empty() bool {
+	return len(o.Links)+len(o.Addrs)+len(o.Routes)+len(o.Rules)+len(o.Neighs) == 0
 }
 
 // Apply takes a record into the set.
@@ -73,6 +81,10 @@ func (o *Owned) Apply(r Record) {
 		delete(o.Rules, RuleKey{r.NS, *r.Rule})
 	case r.Rule != nil:
 		o.Rules[RuleKey{r.NS, *r.Rule}] = struct{}{}
+	case r.Neigh != nil && r.Drop:
+		delete(o.Neighs, KeyOfNeigh(r.NS, r.Neigh))
+	case r.Neigh != nil:
+		o.Neighs[KeyOfNeigh(r.NS, r.Neigh)] = *r.Neigh
 	}
 }
 
@@ -195,6 +207,10 @@ func (o *Owned) Snapshot() []Record {
 	}
 	for _, k := range sortedBy(o.Rules, compareRules) {
 		out = append(out, Record{Rule: &k.Rule, NS: k.NS})
+	}
+	for _, k := range sortedBy(o.Neighs, compareNeighs) {
+		n := o.Neighs[k]
+		out = append(out, Record{Neigh: &n, NS: k.NS})
 	}
 	return out
 }

@@ -70,8 +70,9 @@ func (b *board) Routes(k model.RouteKey) (out []rtnl.Route) {
 	}
 	return out
 }
-func (b *board) RoutesOn(uint32) []rtnl.Route { return nil }
-func (b *board) Rule(*rtnl.Rule) bool         { return false }
+func (b *board) RoutesOn(uint32) []rtnl.Route         { return nil }
+func (b *board) Rule(*rtnl.Rule) bool                 { return false }
+func (b *board) Neigh(uint32, netip.Addr) *rtnl.Neigh { return nil }
 
 func addr(i uint32, cidr string) rtnl.Addr {
 	p := netip.MustParsePrefix(cidr)

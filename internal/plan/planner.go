@@ -28,6 +28,7 @@ type Have interface {
 	RoutesOn(index uint32) []rtnl.Route
 	Routes(model.RouteKey) []rtnl.Route
 	Rule(*rtnl.Rule) bool
+	Neigh(index uint32, dst netip.Addr) *rtnl.Neigh
 }
 
 // Planner holds what is wanted, what is ours and what is under way in one
@@ -44,12 +45,14 @@ type Planner struct {
 	dirtyAddrs  map[model.AddrKey]struct{}
 	dirtyRoutes map[model.RouteKey]struct{}
 	dirtyRules  map[RuleKey]struct{}
+	dirtyNeighs map[NeighKey]struct{}
 
-	ledger ledger
-	sysctl map[model.SysctlKey]string // as last read
-	found  map[model.SysctlKey]string // as first read: what is put back
-	asked  map[model.SysctlKey]bool   // reads under way
-	reads  []model.SysctlKey
+	ledger  ledger
+	sysctl  map[model.SysctlKey]string // as last read
+	found   map[model.SysctlKey]string // as first read: what is put back
+	asked   map[model.SysctlKey]bool   // reads under way
+	reads   []model.SysctlKey
+	proxies map[NeighKey]bool // written by this process, on a link that has been up since
 	// promote: links on which an address swap needs promote_secondaries.
 	promote  map[uint32]bool
 	ends     map[model.AddrKey]Lifetime // of wanted addresses that do not last for ever
@@ -73,7 +76,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		ns: ns, have: have, want: newWant(), owned: owned, rng: rand.New(rand.NewPCG(seed, 1)),
 		dirtyLinks: map[string]struct{}{}, dirtyIndex: map[uint32]struct{}{},
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
-		dirtyRules: map[RuleKey]struct{}{}, ledger: newLedger(),
+		dirtyRules: map[RuleKey]struct{}{}, dirtyNeighs: map[NeighKey]struct{}{}, proxies: map[NeighKey]bool{}, ledger: newLedger(),
 		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
 		promote: map[uint32]bool{}, ends: map[model.AddrKey]Lifetime{}, refresh: map[model.AddrKey]bool{}, pending: map[string]uint32{}, hold: true,
 	}
@@ -119,6 +122,12 @@ func (p *Planner) objectsDirty() {
 	}
 	for k := range p.owned.Rules {
 		p.dirtyRules[k] = struct{}{}
+	}
+	for k := range p.want.neighs {
+		p.dirtyNeighs[k] = struct{}{}
+	}
+	for k := range p.owned.Neighs {
+		p.dirtyNeighs[k] = struct{}{}
 	}
 }
 
@@ -175,6 +184,7 @@ func (p *Planner) LinkSeen(old, new *rtnl.Link) {
 		for k := range p.want.routesOn[new.Index] {
 			p.dirtyRoutes[k] = struct{}{}
 		}
+		p.neighsOfLink(new)
 		// Others may wait for this link as their master or parent.
 		if old == nil || old.Name != new.Name {
 			for n, w := range p.want.links {
@@ -222,6 +232,11 @@ func (p *Planner) forgetLink(l *rtnl.Link) {
 	for _, k := range sortedBy(p.owned.Routes, model.RouteKey.Compare) {
 		if p.owned.Routes[k].Oif == l.Index {
 			p.dropRoute(k)
+		}
+	}
+	for _, k := range sortedBy(p.owned.Neighs, compareNeighs) {
+		if k.Index == l.Index {
+			p.dropNeigh(k)
 		}
 	}
 	delete(p.promote, l.Index)
@@ -395,7 +410,10 @@ func (p *Planner) Plan(now time.Time) []*Op {
 	if p.have.Live(rtnl.KindRule) {
 		p.planRules()
 	}
-	if p.have.Live(rtnl.KindAddr) && p.have.Live(rtnl.KindRoute) && p.have.Live(rtnl.KindRule) {
+	if p.have.Live(rtnl.KindNeigh) {
+		p.planNeighs()
+	}
+	if p.have.Live(rtnl.KindAddr) && p.have.Live(rtnl.KindRoute) && p.have.Live(rtnl.KindRule) && p.have.Live(rtnl.KindNeigh) {
 		p.ledger.forget(now)
 	}
 	ops := p.ops
@@ -415,7 +433,7 @@ func (p *Planner) depth(name string) int {
 
 // Dirty tells whether a pass would have anything to look at now.
 func (p *Planner) Dirty() bool {
-	return len(p.dirtyLinks)+len(p.dirtyIndex)+len(p.dirtyAddrs)+len(p.dirtyRoutes)+len(p.dirtyRules) > 0
+	return len(p.dirtyLinks)+len(p.dirtyIndex)+len(p.dirtyAddrs)+len(p.dirtyRoutes)+len(p.dirtyRules)+len(p.dirtyNeighs) > 0
 }
 
 // Again tells whether the last pass has left links that another one must look
@@ -443,6 +461,8 @@ func (p *Planner) dirtyKey(k any) {
 		p.dirtyRoutes[k] = struct{}{}
 	case RuleKey:
 		p.dirtyRules[k] = struct{}{}
+	case NeighKey:
+		p.dirtyNeighs[k] = struct{}{}
 	case model.SysctlKey:
 		p.dirtyIndex[k.Index] = struct{}{}
 	}
@@ -476,6 +496,9 @@ func (p *Planner) Settle(now time.Time, r Result) {
 	}
 	if op.Kind == SysctlSet && op.Sysctl.Name == disableIPv6 {
 		p.retryAddrs6(op.Sysctl.Index)
+	}
+	if op.Neigh != nil {
+		p.neighSettled(op, r.Err)
 	}
 	p.dirtyKey(op.Key)
 	if r.Err != nil {
@@ -513,6 +536,10 @@ func (p *Planner) failed(op *Op, err error) {
 	case RouteAdd:
 		if k := op.Key.(model.RouteKey); len(p.have.Routes(k)) == 0 || errors.Is(err, unix.EEXIST) {
 			p.dropRoute(k)
+		}
+	case NeighAdd:
+		if k := op.Key.(NeighKey); k.Proxy || p.have.Neigh(k.Index, k.Dst) == nil {
+			p.dropNeigh(k)
 		}
 	case LinkCreate:
 		if o := p.owned.Links[op.Link.Index]; o != nil && o.Created && o.Name == op.Device {

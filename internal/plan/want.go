@@ -42,7 +42,8 @@ func (w *LinkWant) Equal(o *LinkWant) bool {
 		a.Depth == b.Depth && a.Takeover == b.Takeover && slices.Equal(w.Sysctl, o.Sysctl)
 }
 
-// Objects is all that one owner wants on links: addresses, routes, rules.
+// Objects is all that one owner wants on links: addresses, routes, rules,
+// neighbours.
 type Objects struct {
 	Addrs []rtnl.Addr
 	// Lifetimes of the addresses that do not last for ever; their Preferred and
@@ -50,6 +51,7 @@ type Objects struct {
 	Lifetimes map[model.AddrKey]Lifetime
 	Routes    []rtnl.Route
 	Rules     []rtnl.Rule
+	Neighs    []rtnl.Neigh // permanent ones, and with NTF_PROXY those that are answered for
 }
 
 // Want is the table of what is wanted. The zero value is not ready; the
@@ -59,10 +61,12 @@ type want struct {
 	addrs  map[model.AddrKey]*claim[rtnl.Addr]
 	routes map[model.RouteKey]*claim[rtnl.Route]
 	rules  map[RuleKey]*claim[rtnl.Rule]
+	neighs map[NeighKey]*claim[rtnl.Neigh]
 	owners map[string]*Objects
 	// onIndex: the keys that depend on a link.
 	addrsOn  map[uint32]map[model.AddrKey]struct{}
 	routesOn map[uint32]map[model.RouteKey]struct{}
+	neighsOn map[uint32]map[NeighKey]struct{}
 	// routesFrom: the keys that depend on a source address, on whatever link.
 	routesFrom map[netip.Addr]map[model.RouteKey]struct{}
 }
@@ -88,6 +92,7 @@ func newWant() want {
 	return want{
 		links: map[string]*LinkWant{}, addrs: map[model.AddrKey]*claim[rtnl.Addr]{},
 		routes: map[model.RouteKey]*claim[rtnl.Route]{}, rules: map[RuleKey]*claim[rtnl.Rule]{},
+		neighs: map[NeighKey]*claim[rtnl.Neigh]{}, neighsOn: map[uint32]map[NeighKey]struct{}{},
 		owners: map[string]*Objects{}, addrsOn: map[uint32]map[model.AddrKey]struct{}{},
 		routesOn: map[uint32]map[model.RouteKey]struct{}{}, routesFrom: map[netip.Addr]map[model.RouteKey]struct{}{},
 	}
@@ -200,6 +205,20 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 	replace(old.Rules, o.Rules, func(r *rtnl.Rule) RuleKey { return RuleKey{p.ns, *r} },
 		func(k RuleKey, _ *rtnl.Rule) { withdraw(p.want.rules, k, owner); p.touchRule(k) },
 		func(k RuleKey, r *rtnl.Rule) { assert(p.want.rules, k, owner, *r); p.touchRule(k) })
+	replace(old.Neighs, o.Neighs, p.neighKey,
+		func(k NeighKey, n *rtnl.Neigh) {
+			if withdraw(p.want.neighs, k, owner) {
+				index(p.want.neighsOn, n.Index, k, false)
+			}
+			delete(p.proxies, k)
+			p.touchNeigh(k)
+		},
+		func(k NeighKey, n *rtnl.Neigh) {
+			assert(p.want.neighs, k, owner, *n)
+			index(p.want.neighsOn, n.Index, k, true)
+			delete(p.proxies, k)
+			p.touchNeigh(k)
+		})
 }
 
 // replace calls del for what only old has or has differently, then add for

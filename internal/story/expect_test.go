@@ -62,6 +62,8 @@ var expectations = map[string]expectation{
 	"no-route":         {1, 1, true, func(p *player, a []string) string { return p.has(routeLines, a[0], false) }},
 	"rule":             {1, 1, false, func(p *player, a []string) string { return p.has(ruleLines, a[0], true) }},
 	"no-rule":          {1, 1, true, func(p *player, a []string) string { return p.has(ruleLines, a[0], false) }},
+	"neigh":            {1, 1, false, func(p *player, a []string) string { return p.has(neighLines, a[0], true) }},
+	"no-neigh":         {1, 1, true, func(p *player, a []string) string { return p.has(neighLines, a[0], false) }},
 	"link":             {1, -1, false, (*player).link},
 	"no-link":          {1, 1, false, (*player).noLink},
 	"port":             {2, 2, false, (*player).port},
@@ -155,6 +157,18 @@ func ruleLines(w world, names func(uint32) string) (out []string, err error) {
 	all, err := read(w, rtnl.KindRule, rtnl.DecodeRule)
 	for i := range all {
 		out = append(out, strings.TrimPrefix(rtnl.FormatRule(&all[i], names), "rule "))
+	}
+	return out, err
+}
+
+// neighLines prints the neighbours that stand; those that the kernel learns by
+// itself are a matter of traffic.
+func neighLines(w world, names func(uint32) string) (out []string, err error) {
+	all, err := read(w, rtnl.KindNeigh, rtnl.DecodeNeigh)
+	for i := range all {
+		if n := &all[i]; n.State&unix.NUD_PERMANENT != 0 {
+			out = append(out, strings.TrimPrefix(rtnl.FormatNeigh(n, names), "neigh "))
+		}
 	}
 	return out, err
 }
@@ -355,8 +369,8 @@ func (p *player) resolv(a []string) string {
 func (p *player) nothingOwned([]string) string {
 	got := ""
 	err := p.w.look(func(c *core.Core) {
-		if o := c.Planner().Owned(); len(o.Links)+len(o.Addrs)+len(o.Routes)+len(o.Rules) > 0 {
-			got = fmt.Sprintf("still ours: %d links %v, addresses %v, routes %v, rules %v", len(o.Links), o.Links, o.Addrs, o.Routes, o.Rules)
+		if o := c.Planner().Owned(); !o.Empty() {
+			got = fmt.Sprintf("still ours: %d links %v, addresses %v, routes %v, rules %v, neighbours %v", len(o.Links), o.Links, o.Addrs, o.Routes, o.Rules, o.Neighs)
 		}
 	})
 	return differs("what is ours", got, "", err)

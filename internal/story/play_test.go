@@ -204,6 +204,8 @@ func init() {
 		"route-del":  {1, -1, func(p *player, a []string) error { return changeRoute(p.w, false, a) }},
 		"rule-add":   {2, -1, func(p *player, a []string) error { return changeRule(p.w, true, a) }},
 		"rule-del":   {2, -1, func(p *player, a []string) error { return changeRule(p.w, false, a) }},
+		"neigh-add":  {3, 3, func(p *player, a []string) error { return changeNeigh(p.w, true, a) }},
+		"neigh-del":  {2, 2, func(p *player, a []string) error { return changeNeigh(p.w, false, a) }},
 		"sysctl-set": {2, 2, func(p *player, a []string) error { return p.w.setSysctl(a[0], a[1]) }},
 		// What netbraid is told.
 		"start":        {0, 0, func(p *player, _ []string) error { return p.w.start() }},

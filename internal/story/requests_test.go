@@ -298,6 +298,29 @@ func changeRule(w world, add bool, words []string) error {
 	return w.request(rtnl.AppendRule(nil, typ, flags, 0, &r))
 }
 
+// changeNeigh adds or removes a permanent neighbour: "DEV ADDR [MAC]".
+func changeNeigh(w world, add bool, words []string) error {
+	index, err := ifindex(w, words[0])
+	if err != nil {
+		return err
+	}
+	n := rtnl.Neigh{Index: index, Family: unix.AF_INET, State: unix.NUD_PERMANENT}
+	if n.Dst, err = netip.ParseAddr(words[1]); err != nil {
+		return err
+	}
+	if n.Dst.Is6() {
+		n.Family = unix.AF_INET6
+	}
+	typ, flags := uint16(unix.RTM_DELNEIGH), uint16(unix.NLM_F_REQUEST)
+	if add {
+		typ, flags = unix.RTM_NEWNEIGH, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE
+		if n.LLAddr, err = rtnl.ParseHWAddr(words[2]); err != nil {
+			return err
+		}
+	}
+	return w.request(rtnl.AppendNeigh(nil, typ, flags, 0, &n))
+}
+
 // shortAddr prints an address as stories have it: "192.0.2.1/24".
 func shortAddr(a *rtnl.Addr) string {
 	s := a.Local.String() + "/" + strconv.Itoa(int(a.PrefixLen))
