@@ -22,7 +22,7 @@ func (s *Server) interfaceTable() map[string]handler {
 		"renew":         command(core.VerbRenew),
 		"restart":       command(core.VerbRestart),
 		"remove":        command(core.VerbRemove),
-		"status":        s.withInterface(s.interfaceStatus),
+		"status":        s.status,
 		"prepare":       s.withInterface(s.prepare),
 		"dump":          s.dump,
 		"notify_proto":  s.withInterface(s.notifyProto),
@@ -32,17 +32,23 @@ func (s *Server) interfaceTable() map[string]handler {
 	}
 }
 
-// withInterface finds the interface that a call is about: that of the object,
-// or the argument `interface`. Without one the answer is Invalid argument, for
-// an unknown one Not found (as netifd's).
+// interfaceName is the interface that a call is about: that of the object, or
+// the argument `interface`.
+func interfaceName(r *ubus.Request) (string, bool) {
+	if name, ok := strings.CutPrefix(r.Object, "network.interface."); ok {
+		return name, true
+	}
+	return r.Args().String("interface")
+}
+
+// withInterface finds the interface that a call is about. Without one the
+// answer is Invalid argument, for an unknown one Not found (as netifd's).
 func (s *Server) withInterface(f func(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time)) handler {
 	return func(r *ubus.Request) {
-		name, ok := strings.CutPrefix(r.Object, "network.interface.")
+		name, ok := interfaceName(r)
 		if !ok {
-			if name, ok = r.Args().String("interface"); !ok {
-				r.Done(ubus.StatusInvalidArgument)
-				return
-			}
+			r.Done(ubus.StatusInvalidArgument)
+			return
 		}
 		s.onLoop(r, func(c *core.Core, now time.Time) {
 			m := c.Interface(name)
@@ -55,8 +61,22 @@ func (s *Server) withInterface(f func(r *ubus.Request, c *core.Core, m *iface.Ma
 	}
 }
 
+// status answers at once from what is kept, unless calls wait for the loop:
+// one of the same caller may be among them.
+func (s *Server) status(r *ubus.Request) {
+	if name, ok := interfaceName(r); ok && name != "" && s.waiting.Load() == 0 &&
+		s.cache.with(name, s.back.Version(), time.Now(), r.ReplyRaw) {
+		r.Done(ubus.StatusOK)
+		return
+	}
+	s.slowStatus(r)
+}
+
 func (s *Server) interfaceStatus(r *ubus.Request, c *core.Core, m *iface.Machine, now time.Time) {
-	s.reply(r, InterfaceStatus(c, m, now))
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	k, _ := s.cache.status(c, m, c.Version(), now)
+	s.replyRaw(r, k.data)
 }
 
 // prepare tells whether the main device is a bridge that others may be put
@@ -83,8 +103,13 @@ func (s *Server) notifyProto(r *ubus.Request, _ *core.Core, m *iface.Machine, _ 
 
 // dump is the status of all interfaces, sorted by name.
 func (s *Server) dump(r *ubus.Request) {
+	if s.waiting.Load() == 0 && s.cache.with("", s.back.Version(), time.Now(), func(b []byte) { s.replyRaw(r, b) }) {
+		return
+	}
 	s.onLoop(r, func(c *core.Core, now time.Time) {
-		s.reply(r, Dump(c, now))
+		s.cache.mu.Lock()
+		defer s.cache.mu.Unlock()
+		s.replyRaw(r, s.cache.all(c, c.Version(), now).data)
 	})
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"netbraid/internal/config"
@@ -21,6 +22,9 @@ type Backend interface {
 	Command(cmd core.Command, reply func(core.Status))
 	// Reload reads the configuration again. Only to be called on the loop.
 	Reload() error
+	// Version changes with whatever is shown of interfaces (core.Version).
+	// From any goroutine.
+	Version() uint64
 	// ParseInterface makes an interface of options as a section would have
 	// them, beside the configuration in force. Only to be called on the loop.
 	ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem)
@@ -54,6 +58,10 @@ type Server struct {
 	started time.Time
 	reader  *reader
 	iface   ubus.Handler // of every network.interface.NAME
+
+	cache      cache
+	waiting    atomic.Int64 // calls that wait for the loop
+	slowStatus handler
 }
 
 // NewServer puts the fixed objects on the bus. Publish brings the others, so
@@ -66,6 +74,7 @@ func NewServer(back Backend, bus Bus, o Options) (*Server, error) {
 		o.Protos = proto.Builtin()
 	}
 	s := &Server{o: o, back: back, bus: bus, log: o.Log, started: time.Now(), reader: &reader{nsfd: o.NSFD}}
+	s.slowStatus = s.withInterface(s.interfaceStatus)
 	s.iface = s.serve(s.interfaceTable())
 	for _, obj := range []struct {
 		path    string
@@ -100,7 +109,13 @@ func (s *Server) serve(table map[string]handler) ubus.Handler {
 
 // onLoop runs f on the loop; when that is not possible the request ends.
 func (s *Server) onLoop(r *ubus.Request, f func(c *core.Core, now time.Time)) {
-	if !s.back.Call(f) {
+	s.waiting.Add(1)
+	taken := s.back.Call(func(c *core.Core, now time.Time) {
+		defer s.waiting.Add(-1)
+		f(c, now)
+	})
+	if !taken {
+		s.waiting.Add(-1)
 		s.log.Warn("call refused: the daemon is ending or has too much to do", "object", r.Object, "method", r.Method)
 		r.Done(ubus.StatusUnknownError)
 	}
@@ -111,8 +126,9 @@ const maxReply = ubus.MaxMessage - 256
 
 // reply ends a call with an answer. One that does not fit into a message of
 // the bus is an error, not an answer without content.
-func (s *Server) reply(r *ubus.Request, t ubus.Table) {
-	b := t.Encode()
+func (s *Server) reply(r *ubus.Request, t ubus.Table) { s.replyRaw(r, t.Encode()) }
+
+func (s *Server) replyRaw(r *ubus.Request, b []byte) {
 	if len(b) > maxReply {
 		s.log.Error("the answer is too long for one message of the bus; ask for less", "object", r.Object, "method", r.Method, "octets", len(b))
 		r.Done(ubus.StatusNoMemory)
@@ -155,6 +171,7 @@ func (s *Server) object(a core.Object) {
 	path := interfacePath(a.Interface)
 	var err error
 	if a.Gone {
+		s.cache.forget(a.Interface)
 		err = s.bus.RemoveObject(path)
 	} else {
 		err = s.bus.AddObject(path, interfaceMethods, s.iface)

@@ -56,6 +56,8 @@ func (l *loop) Command(cmd core.Command, reply func(core.Status)) {
 
 func (l *loop) Reload() error { return l.reload }
 
+func (l *loop) Version() uint64 { return l.core.Version() }
+
 func (l *loop) ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem) {
 	return config.ParseInterface(name, options, l.core.Base(name), "ubus", config.Options{})
 }
@@ -393,7 +395,7 @@ func TestLoopIsNotHeldUp(t *testing.T) {
 		t.Errorf("the reading: %v", st)
 	}
 	b.with(func(l *loop) { l.refuse = true })
-	if _, st := b.call("network.interface.a", "status", nil); st != ubus.StatusUnknownError {
+	if _, st := b.call("network.interface.a", "prepare", nil); st != ubus.StatusUnknownError {
 		t.Errorf("call of a daemon that is ending: %v", st)
 	}
 }

@@ -17,3 +17,7 @@ func (d *Daemon) ParseInterface(name string, options []config.Option) (*config.S
 	opts.Aliases = d.core.Names()
 	return config.ParseInterface(name, options, d.core.Base(name), "ubus", opts)
 }
+
+// Version changes with whatever is shown of interfaces (core.Version). It may
+// be called from any goroutine.
+func (d *Daemon) Version() uint64 { return d.core.Version() }
