@@ -125,13 +125,19 @@ func (s *Server) setData(r *ubus.Request, _ *core.Core, m *iface.Machine, _ time
 // attached is the field data of a status: the zone, then what has been set, in
 // the order of the names.
 func attached(c *core.Core, m *iface.Machine) ubus.Table {
-	out := ubus.Table{}
-	set := c.Data(m.Config.Name)
-	if _, said := set["zone"]; m.Config.Zone != "" && !said {
-		out = append(out, ubus.Field{Name: "zone", Value: m.Config.Zone})
+	all := map[string]any{}
+	if m.Config.Zone != "" {
+		all["zone"] = m.Config.Zone
 	}
-	for _, n := range slices.Sorted(maps.Keys(set)) {
-		out = append(out, ubus.Field{Name: n, Value: set[n]})
+	if o := m.Offer(); o != nil {
+		for _, f := range o.Data {
+			all[f.Name] = valueTo(f.Value)
+		}
+	}
+	maps.Copy(all, c.Data(m.Config.Name))
+	out := ubus.Table{}
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, ubus.Field{Name: n, Value: all[n]})
 	}
 	return out
 }

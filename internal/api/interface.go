@@ -92,15 +92,6 @@ func (s *Server) prepare(r *ubus.Request, c *core.Core, m *iface.Machine, _ time
 	})
 }
 
-// notifyProto is for handlers outside, which no built-in protocol has.
-func (s *Server) notifyProto(r *ubus.Request, _ *core.Core, m *iface.Machine, _ time.Time) {
-	if m.Flags().Immediate {
-		r.Done(ubus.StatusNotSupported)
-		return
-	}
-	s.later(r)
-}
-
 // dump is the status of all interfaces, sorted by name.
 func (s *Server) dump(r *ubus.Request) {
 	if s.waiting.Load() == 0 && s.cache.with("", s.back.Version(), time.Now(), func(b []byte) { s.replyRaw(r, b) }) {

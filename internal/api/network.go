@@ -7,7 +7,6 @@ import (
 
 	"netbraid/internal/config"
 	"netbraid/internal/core"
-	"netbraid/internal/proto"
 	"netbraid/ubus"
 )
 
@@ -56,41 +55,4 @@ func (s *Server) restart(r *ubus.Request) {
 		}
 		s.back.Command(core.Command{Verb: core.VerbRestartAll}, func(st core.Status) { r.Done(ubus.Status(st)) })
 	})
-}
-
-// staticOptions are the options of static with their validators, as netifd
-// publishes them.
-var staticOptions = [][2]string{{"ipaddr", "ip4addr"}, {"ip6addr", "ip6addr"}, {"netmask", "netmask"},
-	{"broadcast", "ipaddr"}, {"ptpaddr", "ip4addr"}, {"gateway", "ip4addr"}, {"ip6gw", "ip6addr"},
-	{"ip6prefix", "ip6addr"}, {"ip6deprecated", "bool"}}
-
-// protoHandlers lists the protocols but none, which is no handler in netifd.
-func (s *Server) protoHandlers(r *ubus.Request) {
-	out := ubus.Table{}
-	for _, n := range s.o.Protos.Names() {
-		if n != "none" {
-			out = append(out, ubus.Field{Name: n, Value: protoHandler(s.o.Protos[n])})
-		}
-	}
-	s.reply(r, out)
-}
-
-func protoHandler(p proto.Spec) ubus.Table {
-	validate := ubus.Table{}
-	if p.Name == "static" {
-		for _, o := range staticOptions {
-			validate = append(validate, ubus.Field{Name: o[0], Value: o[1]})
-		}
-	}
-	return ubus.Table{
-		{Name: "validate", Value: validate},
-		{Name: "immediate", Value: p.Flags.Immediate},
-		{Name: "no_device", Value: p.Flags.NoDevice},
-		{Name: "init_available", Value: p.Flags.NoDevice},
-		{Name: "renew_available", Value: p.Flags.Renew},
-		{Name: "force_link_default", Value: p.Name == "static"},
-		{Name: "last_error", Value: false},
-		{Name: "teardown_on_l3_link_down", Value: false},
-		{Name: "no_task", Value: false},
-	}
 }

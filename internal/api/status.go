@@ -46,7 +46,7 @@ func InterfaceStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 		add("tags", stringArray(m.Config.Tags))
 	}
 	if up {
-		t = append(t, upStatus(c, m)...)
+		t = append(t, upStatus(c, m, now)...)
 	}
 	add("data", attached(c, m))
 	if errs := Errors(c, m); len(errs) > 0 {
@@ -67,7 +67,7 @@ func shownDevice(m *iface.Machine) string {
 }
 
 // upStatus has what only an interface that is up shows.
-func upStatus(c *core.Core, m *iface.Machine) ubus.Table {
+func upStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 	var t ubus.Table
 	add := func(name string, v any) { t = append(t, ubus.Field{Name: name, Value: v}) }
 	if u := updated(m.Updated()); len(u) > 0 {
@@ -82,18 +82,19 @@ func upStatus(c *core.Core, m *iface.Machine) ubus.Table {
 	add("metric", int32(m.Config.Metric))
 	add("dns_metric", int32(m.Config.DNSMetric))
 	add("delegation", m.Config.Delegate)
-	v4, v6 := addresses(m)
+	v4, v6 := addresses(m, now)
 	add("ipv4-address", v4)
 	add("ipv6-address", v6)
 	add("ipv6-prefix", prefixes(m))
 	add("ipv6-prefix-assignment", ubus.Array{})
-	add("route", routes(m.Routes(c.Routes(m.Config.Name)), m))
+	inUse, idle := routes(m.Routes(c.Routes(m.Config.Name)), now), routes(m.IdleRoutes(), now)
+	add("route", inUse)
 	servers, search, idleServers, idleSearch := dns(m)
 	add("dns-server", servers)
 	add("dns-search", search)
 	add("neighbors", neighbors(m.Neighbors(c.Neighbors(m.Config.Name))))
 	inactive := ubus.Table{{Name: "ipv4-address", Value: ubus.Array{}}, {Name: "ipv6-address", Value: ubus.Array{}},
-		{Name: "route", Value: ubus.Array{}}, {Name: "dns-server", Value: idleServers},
+		{Name: "route", Value: idle}, {Name: "dns-server", Value: idleServers},
 		{Name: "dns-search", Value: idleSearch}, {Name: "neighbors", Value: ubus.Array{}}}
 	add("inactive", inactive)
 	return t
@@ -112,15 +113,24 @@ func updated(u iface.Updated) ubus.Array {
 	return out
 }
 
-func addresses(m *iface.Machine) (v4, v6 ubus.Array) {
+func addresses(m *iface.Machine, now time.Time) (v4, v6 ubus.Array) {
 	v4, v6 = ubus.Array{}, ubus.Array{}
 	for _, a := range m.Offer().Addrs {
 		t := ubus.Table{{Name: "address", Value: a.Prefix.Addr().String()}, {Name: "mask", Value: int32(a.Prefix.Bits())}}
 		if a.Peer.IsValid() {
 			t = append(t, ubus.Field{Name: "ptpaddress", Value: a.Peer.String()})
 		}
-		if a.Deprecated {
+		switch {
+		case a.Deprecated:
 			t = append(t, ubus.Field{Name: "preferred", Value: int32(0)})
+		case !a.PreferredUntil.IsZero():
+			t = append(t, ubus.Field{Name: "preferred", Value: left(a.PreferredUntil, now)})
+		}
+		if !a.ValidUntil.IsZero() {
+			t = append(t, ubus.Field{Name: "valid", Value: left(a.ValidUntil, now)})
+		}
+		if a.Class != "" {
+			t = append(t, ubus.Field{Name: "class", Value: a.Class})
 		}
 		if a.Prefix.Addr().Is4() {
 			v4 = append(v4, t)
@@ -151,7 +161,7 @@ func prefixes(m *iface.Machine) ubus.Array {
 	return out
 }
 
-func routes(list []config.Route, m *iface.Machine) ubus.Array {
+func routes(list []config.Route, now time.Time) ubus.Array {
 	out := ubus.Array{}
 	for _, r := range list {
 		t := ubus.Table{{Name: "target", Value: r.Target.Addr().String()}, {Name: "mask", Value: int32(r.Target.Bits())}}
@@ -170,14 +180,17 @@ func routes(list []config.Route, m *iface.Machine) ubus.Array {
 		if r.MTU != 0 {
 			add("mtu", int32(r.MTU))
 		}
-		if r.Metric != 0 || r.MetricSet {
+		if r.MetricSet {
 			add("metric", int32(r.Metric))
 		}
 		if r.Table != 0 || r.TableSet {
 			add("table", int32(r.Table))
 		}
-		if r.Valid != 0 {
+		switch {
+		case r.Valid != 0:
 			add("valid", int32(r.Valid))
+		case !r.ValidUntil.IsZero():
+			add("valid", left(r.ValidUntil, now))
 		}
 		src := r.Source
 		if !src.IsValid() {

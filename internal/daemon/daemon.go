@@ -13,6 +13,7 @@ import (
 
 	"netbraid/internal/config"
 	"netbraid/internal/core"
+	"netbraid/internal/helper"
 	"netbraid/internal/hotplug"
 	"netbraid/internal/kernel"
 	"netbraid/internal/plan"
@@ -37,7 +38,11 @@ type Options struct {
 	// Resolv writes resolv.conf; nil for none. Without a File it goes where
 	// resolv.DefaultFile says.
 	Resolv *resolv.Options
-	Log    *slog.Logger
+	// Socket is where ubus listens, for programs of protocol handlers; empty:
+	// its usual place. HelperEnv is added to their environment.
+	Socket    string
+	HelperEnv []string
+	Log       *slog.Logger
 	// Publish is called (on the loop) for what is to be made known.
 	Publish func(c *core.Core, a core.Action, now time.Time)
 }
@@ -55,17 +60,18 @@ const eventQueue = 4096
 
 // Daemon is a running loop.
 type Daemon struct {
-	o      Options
-	log    *slog.Logger
-	core   *core.Core
-	kern   *kernel.Kernel
-	spaces *kernel.Spaces
-	hot    *hotplug.Runner // while Run runs; nil for none
-	resolv *resolv.Writer  // the same
-	state  *store.State
-	events chan core.Event
-	calls  chan func()
-	done   chan struct{}
+	o       Options
+	log     *slog.Logger
+	core    *core.Core
+	kern    *kernel.Kernel
+	spaces  *kernel.Spaces
+	hot     *hotplug.Runner // while Run runs; nil for none
+	resolv  *resolv.Writer  // the same
+	helpers *helper.Runner  // the same
+	state   *store.State
+	events  chan core.Event
+	calls   chan func()
+	done    chan struct{}
 	// replies wait for the Reply of a Command, by ID.
 	replies map[uint64]func(core.Status)
 	nextID  uint64
@@ -159,6 +165,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer d.state.Close()
 	defer d.kern.Close()
 	defer d.spaces.CloseAll()
+	defer d.startHelpers()() // ends after done is closed: what it tells then has no reader
 	defer close(d.done)
 	defer d.startHotplug()()
 	defer d.startResolver()()
@@ -315,7 +322,9 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 		d.log.Info("configuration is in place")
 		d.publish(a, now)
 	default:
-		d.publish(a, now)
+		if !d.help(a) {
+			d.publish(a, now)
+		}
 	}
 }
 
@@ -367,9 +376,9 @@ func Load(dir string, protos proto.Registry) (*config.Config, []config.Problem, 
 
 func configProtos(protos proto.Registry) map[string]config.Proto {
 	out := map[string]config.Proto{}
-	for n := range protos {
+	for n, s := range protos {
 		if n != "static" && n != "none" {
-			out[n] = config.Proto{}
+			out[n] = s.Config()
 		}
 	}
 	return out

@@ -189,3 +189,22 @@ func unreachable(p netip.Prefix) rtnl.Route {
 	return rtnl.Route{Family: unix.AF_INET6, Dst: p.Masked(), Priority: unreachableMetric, Table: unix.RT_TABLE_MAIN,
 		Type: unix.RTN_UNREACHABLE, Protocol: unix.RTPROT_STATIC, Scope: unix.RT_SCOPE_UNIVERSE}
 }
+
+// IdleRoutes lists the default routes of the protocol that option defaultroute
+// keeps out.
+func (m *Machine) IdleRoutes() (out []config.Route) {
+	if m.offer == nil || m.Config.DefaultRoute {
+		return nil
+	}
+	for _, gw := range []netip.Addr{m.offer.Gateway6, m.offer.Gateway4} {
+		if gw.IsValid() {
+			out = append(out, config.Route{Interface: m.Config.Name, Family: family(gw), Target: anyPrefix(gw), Gateway: gw})
+		}
+	}
+	for _, r := range m.offer.Routes {
+		if r.Target.Bits() == 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}

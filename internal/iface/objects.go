@@ -121,7 +121,11 @@ func (m *Machine) Routes(configured []*config.Route) []config.Route {
 			}
 		}
 	}
-	out = append(out, m.offer.Routes...)
+	for _, r := range m.offer.Routes {
+		if m.Config.DefaultRoute || r.Target.Bits() > 0 {
+			out = append(out, r)
+		}
+	}
 	for _, r := range configured {
 		out = append(out, *r)
 	}
