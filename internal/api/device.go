@@ -67,47 +67,14 @@ func (s *Server) replyDevices(r *ubus.Request, snaps []DeviceSnapshot, one bool)
 		s.reply(r, DeviceStatus(&snaps[0], live[0]))
 		return
 	}
-	out, left := fit(func(p parts) ubus.Table {
-		out := make(ubus.Table, 0, len(snaps))
-		for i := range snaps {
-			out = append(out, ubus.Field{Name: snaps[i].Name, Value: deviceStatus(&snaps[i], live[i], p)})
-		}
-		return out
-	})
-	if left != "" {
-		s.log.Warn("network.device status is too long for one message; ask for one device by name for all of it",
-			"devices", len(snaps), "left out", left)
+	full := make(ubus.Table, 0, len(snaps))
+	for i := range snaps {
+		full = append(full, ubus.Field{Name: snaps[i].Name, Value: DeviceStatus(&snaps[i], live[i])})
 	}
-	s.reply(r, out)
-}
-
-// parts of a status that an answer about many devices can do without.
-type parts uint8
-
-const (
-	partSettings parts = 1 << iota // from sysctls
-	partWire                       // link modes, flow control
-	partBridge                     // bridge attributes
-	allParts     = partSettings | partWire | partBridge
-)
-
-// fit makes an answer that fits into a message, if need be with less in it,
-// and tells what it left out, everything when nothing helps.
-func fit(build func(parts) ubus.Table) (out ubus.Table, left string) {
-	for _, try := range []struct {
-		keep parts
-		left string
-	}{
-		{allParts, ""},
-		{allParts &^ partSettings, "settings"},
-		{partBridge, "settings, link modes"},
-		{0, "settings, link modes, bridge attributes"},
-	} {
-		if out = build(try.keep); len(out.Encode()) <= maxReply {
-			return out, try.left
-		}
+	for _, b := range split(full) {
+		r.ReplyRaw(b)
 	}
-	return out, "everything"
+	r.Done(ubus.StatusOK)
 }
 
 // DeviceSnapshot is what the core knows of a device at one moment.
@@ -151,10 +118,6 @@ type LiveDevice struct {
 // DeviceStatus is the answer to `network.device status`, field by field as
 // netifd gives it.
 func DeviceStatus(d *DeviceSnapshot, live LiveDevice) ubus.Table {
-	return deviceStatus(d, live, allParts)
-}
-
-func deviceStatus(d *DeviceSnapshot, live LiveDevice, keep parts) ubus.Table {
 	t := ubus.Table{
 		{Name: "external", Value: d.External},
 		{Name: "present", Value: d.Present},
@@ -169,16 +132,11 @@ func deviceStatus(d *DeviceSnapshot, live LiveDevice, keep parts) ubus.Table {
 		{Name: "auth_status", Value: d.Authorized},
 	}...)
 	t = append(t, typeHead(d.Config)...)
-	if keep&partSettings == 0 {
-		live.Sysctl = nil
-	}
 	if live.Settings != nil {
-		if keep&partWire != 0 {
-			t = append(t, live.Settings.fields()...)
-		}
+		t = append(t, live.Settings.fields()...)
 		t = append(t, ubus.Field{Name: "hw-tc-offload", Value: live.TCOffload}, ubus.Field{Name: "devtype", Value: devtype(&d.Link)})
 	}
-	t = append(t, typeTail(d, keep)...)
+	t = append(t, typeTail(d)...)
 	if d.Up {
 		t = append(t, activeFields(d, live)...)
 	}
@@ -212,16 +170,12 @@ func typeHead(c *config.Device) ubus.Table {
 }
 
 // typeTail has what the type of a device shows after the link settings.
-func typeTail(d *DeviceSnapshot, keep parts) ubus.Table {
+func typeTail(d *DeviceSnapshot) ubus.Table {
 	c := d.Config
 	switch {
 	case c == nil:
 	case c.Type == config.Bridge:
-		t := ubus.Table{{Name: "bridge-members", Value: stringArray(d.Ports)}}
-		if keep&partBridge != 0 {
-			t = append(t, ubus.Field{Name: "bridge-attributes", Value: bridgeAttributes(c)})
-		}
-		return t
+		return ubus.Table{{Name: "bridge-members", Value: stringArray(d.Ports)}, {Name: "bridge-attributes", Value: bridgeAttributes(c)}}
 	case c.Type == config.SVLAN || c.Type == config.VLAN && !c.Implied:
 		return ubus.Table{{Name: "vid", Value: int32(c.VID)}, {Name: "ingress_qos_mapping", Value: qosMapping(c.Ingress)},
 			{Name: "egress_qos_mapping", Value: qosMapping(c.Egress)}}

@@ -9,7 +9,6 @@ import (
 	"netbraid/internal/config"
 	"netbraid/internal/model"
 	"netbraid/rtnl"
-	"netbraid/ubus"
 )
 
 // wire is what veth, and VLANs on it, say of themselves.
@@ -86,42 +85,6 @@ func TestDeviceStatusByState(t *testing.T) {
 	} {
 		if got := text(DeviceStatus(&c.d, LiveDevice{})); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
-	}
-}
-
-// TestFit holds that a long answer loses first what matters least, and that
-// one which cannot fit is not sent.
-func TestFit(t *testing.T) {
-	answer := func(full, settings, wire, bridge int) func(parts) ubus.Table {
-		return func(p parts) ubus.Table {
-			n := full
-			for _, x := range []struct {
-				p parts
-				n int
-			}{{partSettings, settings}, {partWire, wire}, {partBridge, bridge}} {
-				if p&x.p != 0 {
-					n += x.n
-				}
-			}
-			return ubus.Table{{Name: "x", Value: strings.Repeat("x", n)}}
-		}
-	}
-	const big = 600 << 10
-	for _, c := range []struct {
-		build func(parts) ubus.Table
-		left  string
-		ok    bool
-	}{
-		{answer(1000, 1, 1, 1), "", true},
-		{answer(big, big, 1, 1), "settings", true},
-		{answer(big, big, big, 1), "settings, link modes", true},
-		{answer(big, big, big, big), "settings, link modes, bridge attributes", true},
-		{answer(2*big, 0, 0, 0), "everything", false},
-	} {
-		out, left := fit(c.build)
-		if left != c.left || (len(out.Encode()) <= maxReply) != c.ok {
-			t.Errorf("left out %q with %d octets, want %q", left, len(out.Encode()), c.left)
 		}
 	}
 }

@@ -4,16 +4,18 @@
 // to remember (statistics, link modes) is read when it is asked for, beside
 // the daemon's loop. Nothing here decides how the network is to be.
 //
-// Every method of netifd is published. These are not built yet: they answer
-// "Operation not supported" (8) and leave a line in the log:
+// Every method of netifd is published, and built but for `network
+// netns_updown`, which answers "Operation not supported" (8). VLANs of bridge
+// ports (arguments vlan, auth_vlans) are taken and have no effect yet; a log
+// line says so. What differs from netifd on purpose:
 //
-//	network            add_host_route, add_dynamic, netns_updown
-//	network.device     set_alias, set_state, stp_init
-//	network.interface  add_device, remove_device, set_data
-//
-// prepare tells whether the interface is on a bridge; it does not yet bring up
-// a bridge that has no port. notify_proto answers 8 for protocols that have no
-// handler outside, as netifd does.
+//   - add_dynamic checks its options as those of a section, and refuses (2) a
+//     name that a section has, and a second client of one protocol on one
+//     device; said again under the same name it changes the interface
+//   - device status of all devices that is too long for one message (1 MiB)
+//     comes in several replies of the one call: the first has every device, the
+//     others have the fields that it lacks, under the names of the devices
+//   - each event is sent once
 //
 // # Object netbraid
 //
@@ -31,7 +33,6 @@
 //	        "last-resync-ms", "lag-ms", "buffer" (of the socket, where it is
 //	        known), "parameters": {…}}]}
 //
-// An answer about very many objects that does not fit into one message of the
-// bus (1 MiB) is refused with Out of memory (11); network.device status of all
-// devices leaves out settings, then link modes, then bridge attributes first.
+// Another answer that does not fit into one message of the bus is refused with
+// Out of memory (11).
 package api

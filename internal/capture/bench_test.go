@@ -137,7 +137,7 @@ func flood(b *testing.B, p *os.Process, c *ubus.Client, method string, least int
 			defer wg.Done()
 			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 				data, _, err := c.Invoke(ctx, ids[i%int64(len(ids))], method, nil, nil)
-				if err != nil || len(data) != 1 || len(data[0]) < least {
+				if err != nil || len(data) == 0 || len(data[0]) < least {
 					b.Errorf("%s: %v, %d replies", method, err, len(data))
 					return
 				}

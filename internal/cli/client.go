@@ -56,7 +56,34 @@ func (c *client) call(ctx context.Context, object, method string, args ubus.Tabl
 	if len(replies) == 0 {
 		return ubus.Table{}, nil
 	}
-	return replies[0], nil
+	return joined(replies), nil
+}
+
+// joined puts replies together: a status of very many devices comes in several,
+// each with other fields of the same devices.
+func joined(replies []ubus.Table) ubus.Table {
+	out := replies[0]
+	if len(replies) == 1 {
+		return out
+	}
+	at := map[string]int{}
+	for i, f := range out {
+		at[f.Name] = i
+	}
+	for _, r := range replies[1:] {
+		for _, f := range r {
+			i, there := at[f.Name]
+			if !there {
+				at[f.Name] = len(out)
+				out = append(out, f)
+				continue
+			}
+			have, _ := out[i].Value.(ubus.Table)
+			more, _ := f.Value.(ubus.Table)
+			out[i].Value = append(have, more...)
+		}
+	}
+	return out
 }
 
 // failed says in words why a call failed; the Status stays in the chain.
