@@ -1,6 +1,6 @@
 package rib
 
-import "math/bits"
+import stdbits "math/bits"
 
 // key4 identifies an IPv4 route within one family of tables.
 type key4 struct {
@@ -25,23 +25,23 @@ type key6 struct {
 // come in that order.
 func (k key4) hash(seed uint64) uint64 {
 	p := uint64(k.dst) >> (32 - k.plen)
-	return mix(p>>3, uint64(k.plen)<<48|uint64(k.tos)<<40|uint64(k.table), k.prio, seed)&^7 | p&7
+	return mix(p>>4, uint64(k.plen)<<48|uint64(k.tos)<<40|uint64(k.table), k.prio, seed)&^15 | p&15
 }
 
 func (k key6) hash(seed uint64) uint64 {
 	rest := uint64(k.plen)<<48 | uint64(k.tos)<<40 | uint64(k.table)
 	if k.plen <= 64 {
 		p := k.hi >> (64 - k.plen)
-		return mix(p>>3, rest, k.prio, seed)&^7 | p&7
+		return mix(p>>4, rest, k.prio, seed)&^15 | p&15
 	}
 	p := k.lo >> (128 - k.plen)
-	return mix(p>>3, rest^k.hi*0x9fb21c651e98df25, k.prio, seed)&^7 | p&7
+	return mix(p>>4, rest^k.hi*0x9fb21c651e98df25, k.prio, seed)&^15 | p&15
 }
 
 func mix(p, rest uint64, prio uint32, seed uint64) uint64 {
-	hi, lo := bits.Mul64(p^seed, 0x9e3779b97f4a7c15)
+	hi, lo := mul64(p^seed, 0x9e3779b97f4a7c15)
 	x := hi ^ lo ^ rest ^ uint64(prio)<<8
-	hi, lo = bits.Mul64(x, 0xd6e8feb86659fd93)
+	hi, lo = mul64(x, 0xd6e8feb86659fd93)
 	return hi ^ lo
 }
 
@@ -55,22 +55,63 @@ type hashed interface {
 type slot[K hashed] struct {
 	key  K
 	attr uint32
-	gen  uint16
 }
 
-// group is how many neighbouring slots share one hash.
-const group = 8
+func mul64(a, b uint64) (hi, lo uint64) { return stdbits.Mul64(a, b) }
 
-// slots is an open-addressing table with linear probing.
+// group is how many neighbouring slots share one hash.
+const group = 16
+
+// slots is an open-addressing table with linear probing. What a dump marks is
+// kept beside the slots, a bit for each, so that reading a table that has not
+// changed writes next to nothing.
 type slots[K hashed] struct {
 	e    []slot[K]
+	used bits // slots that are not empty
+	seen bits // by the last dump
+	kept bits // by the dumps before it whose marks count as well
 	n    int
 	seed uint64
 }
 
+type bits []uint64
+
+func (b bits) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
+func (b bits) set(i int)      { b[i>>6] |= 1 << (i & 63) }
+
+// move gives bit j the value of bit i, and takes that away.
+func (b bits) move(i, j int) {
+	b[j>>6] = b[j>>6]&^(1<<(j&63)) | b[i>>6]>>(i&63)&1<<(j&63)
+	b[i>>6] &^= 1 << (i & 63)
+}
+
+// begin takes all marks off; confirm only those that do not count besides.
+func (s *slots[K]) begin() {
+	clear(s.seen)
+	clear(s.kept)
+}
+
+func (s *slots[K]) confirm() {
+	for i, w := range s.seen {
+		s.kept[i] |= w
+	}
+	clear(s.seen)
+}
+
+// unseen gives the slots in use of a word of 64 that no dump has marked.
+func (s *slots[K]) unseen(word int) uint64 { return s.used[word] &^ (s.seen[word] | s.kept[word]) }
+
+// put fills the empty slot i.
+func (s *slots[K]) put(i int, k K, attr uint32) {
+	s.e[i] = slot[K]{k, attr}
+	s.used.set(i)
+	s.seen.set(i)
+	s.n++
+}
+
 // home is where the search for a hash begins.
 func (s *slots[K]) home(h uint64) int {
-	g, _ := bits.Mul64(h, uint64(len(s.e)/group))
+	g, _ := mul64(h, uint64(len(s.e)/group))
 	return int(g)*group + int(h&(group-1))
 }
 
@@ -110,12 +151,23 @@ func (s *slots[K]) room() {
 }
 
 func (s *slots[K]) resize(n int) {
-	old := s.e
-	s.e = make([]slot[K], (n+group-1)/group*group)
-	for i := range old {
-		if e := &old[i]; e.attr != 0 {
-			j, _ := s.find(e.key, e.key.hash(s.seed))
-			s.e[j] = *e
+	old := *s
+	s.e = make([]slot[K], (n+63)/64*64)
+	words := len(s.e) / 64
+	s.used, s.seen, s.kept = make(bits, words), make(bits, words), make(bits, words)
+	for i := range old.e {
+		e := &old.e[i]
+		if e.attr == 0 {
+			continue
+		}
+		j, _ := s.find(e.key, e.key.hash(s.seed))
+		s.e[j] = *e
+		s.used.set(j)
+		if old.seen.has(i) {
+			s.seen.set(j)
+		}
+		if old.kept.has(i) {
+			s.kept.set(j)
 		}
 	}
 }
@@ -123,6 +175,8 @@ func (s *slots[K]) resize(n int) {
 // remove empties slot i and moves up what probed past it.
 func (s *slots[K]) remove(i int) {
 	s.n--
+	s.seen[i>>6] &^= 1 << (i & 63)
+	s.kept[i>>6] &^= 1 << (i & 63)
 	for {
 		j := i
 		for {
@@ -131,6 +185,7 @@ func (s *slots[K]) remove(i int) {
 			}
 			if s.e[j].attr == 0 {
 				s.e[i] = slot[K]{}
+				s.used[i>>6] &^= 1 << (i & 63)
 				return
 			}
 			h := s.home(s.e[j].key.hash(s.seed))
@@ -139,6 +194,8 @@ func (s *slots[K]) remove(i int) {
 			}
 		}
 		s.e[i] = s.e[j]
+		s.seen.move(j, i)
+		s.kept.move(j, i)
 		i = j
 	}
 }

@@ -24,16 +24,16 @@ type Table struct {
 	tables tables
 	attrs  attrs
 	// rows has the keys that a slot cannot hold, in the kernel's order.
-	rows map[model.RouteKey][]row
-	n    int
-	gen  uint16
-	now  time.Time
+	rows  map[model.RouteKey][]row
+	n     int
+	gen   uint32 // of the last dump
+	since uint32 // the first generation whose marks count
+	now   time.Time
 
 	at    stage // of the sweep
 	pos   int
 	stale []model.RouteKey // keys of rows that are still to be swept
 
-	since uint16       // the first generation whose marks count
 	twice []rtnl.Route // what the dump has shown a second time
 	// twiceBefore is twice of the dump before.
 	twiceBefore []rtnl.Route
@@ -50,7 +50,7 @@ type Table struct {
 // row is one route of a key that has several.
 type row struct {
 	r    rtnl.Route
-	gen  uint16
+	gen  uint32
 	seen time.Time // when r.Expires was true
 }
 
@@ -75,7 +75,7 @@ func (t *Table) Shared() int { return len(t.attrs.list) - 1 - len(t.attrs.free) 
 
 // Sizes in octets; those of rows and attributes with their share of a map.
 const (
-	slot4Size = 20
+	slot4Size = 16
 	slot6Size = 32
 	rowSize   = 512
 	attrSize  = 640
@@ -152,22 +152,25 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 			s.room()
 			i, _ = s.find(k, h)
 		}
-		s.e[i] = slot[K]{k, id, t.gen}
-		s.n++
+		s.put(i, k, id)
 		t.n++
 		t.attrs.hold(id)
 		return true, true
 	}
 	e := &s.e[i]
-	if e.attr == id && !(dump && e.gen == t.gen) {
-		e.gen = t.gen
+	marked := s.seen.has(i)
+	if e.attr == id && !(dump && marked) {
+		if !marked {
+			s.seen.set(i)
+		}
 		return false, true
 	}
-	if e.attr != several && e.attr != id && (flags&unix.NLM_F_REPLACE != 0 || dump && e.gen != t.gen ||
+	if e.attr != several && e.attr != id && (flags&unix.NLM_F_REPLACE != 0 || dump && !marked ||
 		sameRoute(&t.attrs.list[e.attr].route, &t.attrs.list[id].route)) {
 		t.attrs.hold(id)
 		t.attrs.drop(e.attr)
-		e.attr, e.gen = id, t.gen
+		e.attr = id
+		s.seen.set(i)
 		return true, true
 	}
 	if t.attrs.list[id].refs == 0 {
@@ -249,7 +252,13 @@ func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.
 		if e := &s.e[i]; e.attr == several {
 			rows = t.rows[key]
 		} else {
-			rows = []row{{r: t.full(&key, e.attr), gen: e.gen}}
+			rows = []row{{r: t.full(&key, e.attr)}}
+			switch {
+			case s.seen.has(i):
+				rows[0].gen = t.gen
+			case s.kept.has(i):
+				rows[0].gen = t.since
+			}
 		}
 	}
 	n := len(rows)
@@ -262,9 +271,9 @@ func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.
 // setSlot stores the routes of a key where they fit.
 func setSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, rows []row) {
 	i, found := s.find(k, k.hash(s.seed))
-	id, gen := several, t.gen
+	id := several
 	if len(rows) == 1 && rows[0].r.Expires == 0 {
-		id, gen = t.attrs.byValue(&rows[0].r), rows[0].gen
+		id = t.attrs.byValue(&rows[0].r)
 		t.attrs.hold(id)
 	}
 	if found && s.e[i].attr != several {
@@ -278,11 +287,19 @@ func setSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, rows []ro
 	switch {
 	case len(rows) == 0 && found:
 		s.remove(i)
-	case len(rows) > 0:
-		if !found {
-			s.n++
-		}
-		s.e[i] = slot[K]{k, id, gen}
+		return
+	case len(rows) == 0:
+		return
+	case !found:
+		s.put(i, k, id)
+	}
+	s.e[i].attr = id
+	s.seen[i>>6] &^= 1 << (i & 63)
+	s.kept[i>>6] &^= 1 << (i & 63)
+	if id != several && rows[0].gen == t.gen {
+		s.seen.set(i)
+	} else if id != several && rows[0].gen >= t.since {
+		s.kept.set(i)
 	}
 }
 

@@ -1,6 +1,7 @@
 package rib
 
 import (
+	stdbits "math/bits"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -73,38 +74,22 @@ func (t *Table) Each(f func(*rtnl.Route)) {
 func (t *Table) Begin() {
 	t.next()
 	t.since = t.gen
+	t.v4.begin()
+	t.v6.begin()
 }
 
 // Confirm starts a new generation whose marks count besides those of the last:
 // what one of two dumps has shown stays.
-func (t *Table) Confirm() { t.next() }
+func (t *Table) Confirm() {
+	t.next()
+	t.v4.confirm()
+	t.v6.confirm()
+}
 
 func (t *Table) next() {
+	t.gen++
 	t.at, t.pos, t.stale = sweep4, 0, nil
 	t.twice, t.twiceBefore = nil, t.twice
-	if t.gen++; t.gen != 0 {
-		return
-	}
-	// The numbers start over: 1 stands for every mark that counts, 0 for none.
-	mark := func(gen *uint16) {
-		if *gen >= t.since {
-			*gen = 1
-		} else {
-			*gen = 0
-		}
-	}
-	for i := range t.v4.e {
-		mark(&t.v4.e[i].gen)
-	}
-	for i := range t.v6.e {
-		mark(&t.v6.e[i].gen)
-	}
-	for _, rows := range t.rows {
-		for i := range rows {
-			mark(&rows[i].gen)
-		}
-	}
-	t.since, t.gen = 1, 2
 }
 
 // Unseen6 tells whether IPv6 routes are there that no dump has shown since
@@ -117,9 +102,11 @@ func (t *Table) Unseen6() bool {
 			return true
 		}
 	}
-	for i := range t.v6.e {
-		if e := &t.v6.e[i]; e.attr != 0 && e.attr != several && e.gen < t.since {
-			return true
+	for w := range t.v6.used {
+		for b := t.v6.unseen(w); b != 0; b &= b - 1 {
+			if t.v6.e[w<<6+stdbits.TrailingZeros64(b)].attr != several {
+				return true
+			}
 		}
 	}
 	for k, rows := range t.rows {
@@ -181,25 +168,32 @@ func (t *Table) Sweep(budget int, gone func(model.RouteKey)) bool {
 	return t.at == swept
 }
 
-// removalCost is what a removal takes of a sweep's budget, in slots looked at.
-const removalCost = 16
+// What a removal and 64 slots take of a sweep's budget.
+const (
+	removalCost = 16
+	wordCost    = 8
+)
 
 func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool {
-	for t.pos < len(s.e) && *budget > 0 {
-		*budget--
-		e := &s.e[t.pos]
-		if e.attr == 0 || e.attr == several || e.gen >= t.since {
-			t.pos++
-			continue
+	for t.pos < len(s.used) && *budget > 0 {
+		*budget -= wordCost
+		b := s.unseen(t.pos)
+		for ; b != 0; b &= b - 1 {
+			if i := t.pos<<6 + stdbits.TrailingZeros64(b); s.e[i].attr != several {
+				*budget -= removalCost
+				k := s.e[i].key
+				t.attrs.drop(s.e[i].attr)
+				s.remove(i)
+				t.n--
+				gone(k)
+				break // what has moved up into this place is looked at next
+			}
 		}
-		*budget -= removalCost
-		k := e.key
-		t.attrs.drop(e.attr)
-		s.remove(t.pos) // what moves up into this place is looked at next
-		t.n--
-		gone(k)
+		if b == 0 {
+			t.pos++
+		}
 	}
-	return t.pos >= len(s.e)
+	return t.pos >= len(s.used)
 }
 
 // staleRows lists the keys with several routes of which some were not seen.
