@@ -1,10 +1,8 @@
 package core
 
-import "sync/atomic"
-
 // version counts the changes of what is shown of interfaces.
 type version struct {
-	n        atomic.Uint64
+	n        uint64
 	touched  bool   // something moved in this step
 	failures uint64 // of the planner, when last looked at
 }
@@ -12,8 +10,8 @@ type version struct {
 // Version changes with every step that may change what is shown of any
 // interface or device, time that passes excepted. It changes before the step's
 // actions are done, so whoever has seen an action, or got an answer, sees a
-// version from after it. It may be called from any goroutine.
-func (c *Core) Version() uint64 { return c.shown.n.Load() }
+// version from after it.
+func (c *Core) Version() uint64 { return c.shown.n }
 
 // touch notes that something has moved that may be shown.
 func (c *Core) touch() { c.shown.touched = true }
@@ -32,6 +30,6 @@ func (c *Core) countVersion(ev Event) {
 	}
 	if c.shown.touched {
 		c.shown.touched = false
-		c.shown.n.Add(1)
+		c.shown.n++
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"netbraid/internal/config"
@@ -76,6 +77,7 @@ type Daemon struct {
 	replies map[uint64]func(core.Status)
 	nextID  uint64
 	writes  uint64
+	version atomic.Uint64 // of the core, after the last step
 	settled chan struct{}
 	// pausedUntil is the end of the pause after a full batch; zero for none.
 	pausedUntil time.Time
@@ -264,7 +266,9 @@ func (d *Daemon) teardown() error {
 
 func (d *Daemon) step(ev core.Event) {
 	now := time.Now()
-	for _, a := range d.core.Step(now, ev) {
+	actions := d.core.Step(now, ev)
+	d.version.Store(d.core.Version()) // before anybody hears of it
+	for _, a := range actions {
 		d.do(now, a)
 	}
 }

@@ -20,4 +20,4 @@ func (d *Daemon) ParseInterface(name string, options []config.Option) (*config.S
 
 // Version changes with whatever is shown of interfaces (core.Version). It may
 // be called from any goroutine.
-func (d *Daemon) Version() uint64 { return d.core.Version() }
+func (d *Daemon) Version() uint64 { return d.version.Load() }
