@@ -47,7 +47,8 @@ func (e *Engine) linkWent(index uint32) {
 // link (fib_disable_ip, fib_sync_down_addr). Newer kernels do announce the
 // former (seen on 6.18): then this is early.
 func (e *Engine) addrWent(key model.AddrKey) {
-	if !e.addrs.has4(key.Index) {
+	// Out of order the addresses that are there may be newer than this one.
+	if e.unordered || !e.addrs.has4(key.Index) {
 		e.implyRoutes(key.Index, func(r *rtnl.Route) verdict {
 			switch {
 			case r.Family != unix.AF_INET:
@@ -58,7 +59,7 @@ func (e *Engine) addrWent(key model.AddrKey) {
 			return goneIf(r.Oif == key.Index)
 		})
 	}
-	if !e.HasLocal(key.Local) {
+	if e.unordered || !e.HasLocal(key.Local) {
 		e.imply(rib.Match{Table: e.tableOf(key.Index), Attr: func(r *rtnl.Route) bool {
 			return r.Family == unix.AF_INET && r.PrefSrc == key.Local
 		}})
@@ -127,6 +128,9 @@ func (e *Engine) multipath(r *rtnl.Route, index uint32) verdict {
 	if !through {
 		return stays
 	}
+	if e.state[rtnl.KindLink].phase != idle || e.state[rtnl.KindAddr].phase != idle {
+		return perhaps // what the other next hops stand on is not known
+	}
 	return v
 }
 
@@ -172,10 +176,15 @@ func (e *Engine) nexthopsWent(index uint32) {
 	}
 }
 
-// nexthopOn tells whether a next-hop object goes through a link, or could.
+// nexthopOn tells whether a next-hop object goes through a link, or could. Out of
+// order those that are there may be newer: a group can have gone with a member
+// that goes through another link now.
 func (e *Engine) nexthopOn(index uint32) bool {
 	if e.state[rtnl.KindNexthop].phase != idle {
 		return true
+	}
+	if e.unordered {
+		return len(e.nexthops.m) > 0
 	}
 	for _, s := range e.nexthops.m {
 		if s.v.Oif == index {

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,6 +51,8 @@ var silentCases = []struct {
 	more   []string // of the world
 	ops    []string // compared after each; those joined by a semicolon are heard at once
 	alone  bool     // only with nothing else going on
+
+	reading rtnl.Kind // the one table that is read meanwhile, if it matters which
 }{
 	{name: "link down", ops: []string{"link set va down"}},
 	{name: "link down and up", ops: []string{"link set va down", "link set va up"}},
@@ -82,6 +85,11 @@ var silentCases = []struct {
 	{name: "two legs, one deleted by hand", more: silentMultipath, ops: []string{"-6 route del 2001:db8:6::/48 via fd00:1::9", "-6 route del 2001:db8:61::/48 via fd00:1::8"}},
 	{name: "two legs, a third added", more: silentMultipath, ops: []string{"-6 route append 2001:db8:6::/48 via fd00:1::7", "-6 route replace 2001:db8:61::/48 via fd00:1::7"}},
 	{name: "two legs, last address of one gone", more: silentMultipath, ops: []string{"addr del 10.0.0.1/24 dev va"}},
+	{name: "two legs, one up again, the last address of the other gone", reading: rtnl.KindLink, more: silentMultipath,
+		ops: []string{"link set va down", "link set va up;addr flush dev vc"}},
+	{name: "two legs, the last one down, an address for the other too late", reading: rtnl.KindAddr, more: silentMultipath,
+		ops: []string{"addr flush dev vc", "link set va down;addr add 10.9.7.1/24 dev vc"}},
+	{name: "last address gone, another comes", reading: rtnl.KindAddr, ops: []string{"addr del 10.0.0.1/24 dev va;addr add 10.0.0.3/24 dev va"}},
 	{name: "next-hop object deleted", more: silentObjects, ops: []string{"nexthop del id 1", "nexthop del id 11"}},
 	{name: "next-hop objects, link down", more: silentObjects, ops: []string{"link set va down", "link set va up", "link set vc down"}},
 	{name: "next-hop objects, link deleted", more: silentObjects, ops: []string{"link del va"}},
@@ -112,7 +120,8 @@ var silentCases = []struct {
 // so that some announcements wait and others do not.
 func TestSilent(t *testing.T) {
 	for i, c := range silentCases {
-		for _, reading := range [][]rtnl.Kind{nil, tableKinds, {tableKinds[i%len(tableKinds)]}} {
+		one := cmp.Or(c.reading, tableKinds[i%len(tableKinds)])
+		for _, reading := range [][]rtnl.Kind{nil, tableKinds, {one}} {
 			if len(reading) == 1 && testing.Short() || reading != nil && c.alone {
 				continue
 			}

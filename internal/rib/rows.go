@@ -70,6 +70,17 @@ func (t *Table) putRow(rows []row, r *rtnl.Route, flags uint16, dump bool) ([]ro
 // IPv6 the first that is no sibling, as the new one is none. An IPv4 route is
 // there once, an IPv6 route then perhaps twice (fib6_add_rt2node).
 func (t *Table) replaceRow(rows []row, add row, at int) ([]row, bool) {
+	// When a next-hop object becomes another, every route that uses it is
+	// announced as replaced (nexthop_compat_mode=1): it is that very route.
+	updated := slices.IndexFunc(rows, func(x row) bool {
+		return add.r.NHID != 0 && x.r.NHID == add.r.NHID && x.r.Protocol == add.r.Protocol && x.r.PrefSrc == add.r.PrefSrc &&
+			x.r.Scope == add.r.Scope && x.r.MTU == add.r.MTU && x.r.Metrics == add.r.Metrics
+	})
+	if updated >= 0 {
+		changed := t.differs(&rows[updated], &add.r)
+		rows[updated] = add
+		return rows, changed
+	}
 	i := max(0, slices.IndexFunc(rows, func(x row) bool { return add.r.Family == unix.AF_INET6 && ecmp(&x.r) == ecmp(&add.r) }))
 	changed := !sameRoute(&rows[i].r, &add.r) || t.differs(&rows[i], &add.r)
 	rows[i] = add

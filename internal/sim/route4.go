@@ -47,6 +47,7 @@ func (k *Kernel) insertRoute4(flags uint16, r *rtnl.Route) *rtnl.Error {
 	n := alias{r.TOS, r.Type, fi}
 	if at >= 0 && as[at].tos == r.TOS && as[at].fi.priority == fi.priority {
 		if flags&unix.NLM_F_EXCL != 0 {
+			k.drop(fi)
 			return fail(unix.EEXIST, "")
 		}
 		said = 0
@@ -61,6 +62,7 @@ func (k *Kernel) insertRoute4(flags uint16, r *rtnl.Route) *rtnl.Error {
 			case match == at:
 				return nil
 			case match > at:
+				k.drop(fi)
 				return fail(unix.EEXIST, "")
 			}
 			old := as[at]
@@ -71,6 +73,7 @@ func (k *Kernel) insertRoute4(flags uint16, r *rtnl.Route) *rtnl.Error {
 			return nil
 		}
 		if match >= 0 {
+			k.drop(fi)
 			return fail(unix.EEXIST, "")
 		}
 		if flags&unix.NLM_F_APPEND != 0 {
