@@ -1,13 +1,25 @@
 package rib
 
-import "netbraid/rtnl"
+import (
+	"slices"
+
+	"netbraid/rtnl"
+)
 
 // attr is what routes share: everything of a route but its key.
 type attr struct {
 	route rtnl.Route // Dst, Table, Priority and TOS are zero
 	refs  uint32
 	raws  []string // the spellings that are remembered
+	// few4 and few6 are the routes that have them, unless they have ever been
+	// many: what few have is found without a look at every slot.
+	few4 []key4
+	few6 []key6
+	many bool
 }
+
+// fewMax bounds what is few.
+const fewMax = 8
 
 // rawsMax bounds the spellings remembered for one set of attributes.
 const rawsMax = 16
@@ -87,15 +99,40 @@ func (a *attrs) remember(raw []byte, id uint32) {
 	}
 }
 
-func (a *attrs) hold(id uint32) { a.list[id].refs++ }
-
-// drop gives one use back; the last one frees the entry.
-func (a *attrs) drop(id uint32) {
+// hold counts the route of key k as one that has the attributes id.
+func hold[K hashed](a *attrs, id uint32, k K) {
 	e := &a.list[id]
-	if e.refs--; e.refs > 0 {
+	if e.refs++; e.many {
 		return
 	}
-	a.forget(id)
+	if e.refs > fewMax {
+		e.many, e.few4, e.few6 = true, nil, nil
+		return
+	}
+	switch k := any(k).(type) {
+	case key4:
+		e.few4 = append(e.few4, k)
+	case key6:
+		e.few6 = append(e.few6, k)
+	}
+}
+
+// drop takes the route of key k off; the last one frees the entry.
+func drop[K hashed](a *attrs, id uint32, k K) {
+	e := &a.list[id]
+	if e.refs--; e.refs == 0 {
+		a.forget(id)
+		return
+	}
+	if e.many {
+		return
+	}
+	switch k := any(k).(type) {
+	case key4:
+		e.few4 = slices.DeleteFunc(e.few4, func(x key4) bool { return x == k })
+	case key6:
+		e.few6 = slices.DeleteFunc(e.few6, func(x key6) bool { return x == k })
+	}
 }
 
 func (a *attrs) forget(id uint32) {

@@ -154,7 +154,7 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 		}
 		s.put(i, k, id)
 		t.n++
-		t.attrs.hold(id)
+		hold(&t.attrs, id, k)
 		return true, true
 	}
 	e := &s.e[i]
@@ -167,8 +167,8 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 	}
 	if e.attr != several && e.attr != id && (flags&unix.NLM_F_REPLACE != 0 || dump && !marked ||
 		sameRoute(&t.attrs.list[e.attr].route, &t.attrs.list[id].route)) {
-		t.attrs.hold(id)
-		t.attrs.drop(e.attr)
+		hold(&t.attrs, id, k)
+		drop(&t.attrs, e.attr, k)
 		e.attr = id
 		s.seen.set(i)
 		return true, true
@@ -192,7 +192,7 @@ func cut[K hashed](t *Table, s *slots[K], k K) (changed, done bool) {
 	if !known || id != s.e[i].attr {
 		return false, false
 	}
-	t.attrs.drop(id)
+	drop(&t.attrs, id, k)
 	s.remove(i)
 	t.n--
 	return true, true
@@ -271,13 +271,18 @@ func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.
 // setSlot stores the routes of a key where they fit.
 func setSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, rows []row) {
 	i, found := s.find(k, k.hash(s.seed))
-	id := several
+	id, old := several, several
+	if found {
+		old = s.e[i].attr
+	}
 	if len(rows) == 1 && rows[0].r.Expires == 0 {
 		id = t.attrs.byValue(&rows[0].r)
-		t.attrs.hold(id)
 	}
-	if found && s.e[i].attr != several {
-		t.attrs.drop(s.e[i].attr)
+	if id != old && id != several {
+		hold(&t.attrs, id, k)
+	}
+	if id != old && old != several {
+		drop(&t.attrs, old, k)
 	}
 	if id == several && len(rows) > 0 {
 		t.rows[key] = rows

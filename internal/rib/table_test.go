@@ -197,8 +197,12 @@ func check(t *testing.T, tab *Table, ref *plain, at string) {
 		t.Fatalf("%s: %d slots in use, counted %d", at, n, tab.v4.n+tab.v6.n)
 	}
 	for id, want := range refs {
-		if got := tab.attrs.list[id].refs; got != want {
-			t.Fatalf("%s: attributes %d are used %d times, counted %d", at, id, want, got)
+		a := &tab.attrs.list[id]
+		if a.refs != want {
+			t.Fatalf("%s: attributes %d are used %d times, counted %d", at, id, want, a.refs)
+		}
+		if n := len(a.few4) + len(a.few6); !a.many && n != int(want) || a.many && n != 0 {
+			t.Fatalf("%s: attributes %d: %d keys noted of %d, many %v", at, id, n, want, a.many)
 		}
 	}
 	if len(tab.attrs.canon) != tab.Shared() {
@@ -216,6 +220,16 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	few := rtnl.Route{Family: unix.AF_INET, Type: unix.RTN_UNICAST, Table: 254, Oif: 99, Dst: netip.MustParsePrefix("172.16.0.0/12")}
+	tab.Put(body(&few), 0, false)
+	other := few
+	other.Table = 100
+	tab.Put(body(&other), 0, false)
+	told := 0
+	tab.Remove(Match{Table: 254, Attr: func(r *rtnl.Route) bool { return r.Oif == 99 }}, func(model.RouteKey) { told++ })
+	if told != 1 || len(tab.Append(nil, model.KeyOfRoute(0, &few))) != 0 || len(tab.Append(nil, model.KeyOfRoute(0, &other))) != 1 {
+		t.Fatalf("of two routes one was to go: %d have", told)
+	}
 	m := Match{Table: 254, Attr: func(r *rtnl.Route) bool { return r.Oif == 2 }}
 	want := 0
 	tab.Each(func(r *rtnl.Route) {
@@ -225,7 +239,8 @@ func TestRemove(t *testing.T) {
 	})
 	selected := 0
 	tab.Select(m, func(model.RouteKey) { selected++ })
-	before, told := tab.Len(), 0
+	before := tab.Len()
+	told = 0
 	tab.Remove(m, func(model.RouteKey) { told++ })
 	if want == 0 || before-tab.Len() != want || told == 0 || told != selected || told > want {
 		t.Fatalf("%d match: %d removed, %d keys told, %d selected", want, before-tab.Len(), told, selected)

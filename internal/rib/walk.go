@@ -182,7 +182,7 @@ func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool
 			if i := t.pos<<6 + stdbits.TrailingZeros64(b); s.e[i].attr != several {
 				*budget -= removalCost
 				k := s.e[i].key
-				t.attrs.drop(s.e[i].attr)
+				drop(&t.attrs, s.e[i].attr, k)
 				s.remove(i)
 				t.n--
 				gone(k)
@@ -292,12 +292,12 @@ func (t *Table) Select(m Match, f func(model.RouteKey)) {
 }
 
 func (t *Table) hit(id uint32, table uint16, m Match) bool {
-	return id != 0 && id != several && bool(t.heads[id]) && (m.Table == 0 || t.tables.ids[table] == m.Table)
+	return id != 0 && id != several && bool(t.heads[id]) && t.inTable(table, m)
 }
 
 // Remove removes the routes that match and calls gone for the key of each.
 func (t *Table) Remove(m Match, gone func(model.RouteKey)) {
-	if t.judge(m) {
+	if t.judge(m) && !t.removeFew(m, gone) {
 		removeSlots(t, &t.v4, m, func(k key4) uint16 { return k.table }, func(k key4) { gone(t.key4(k)) })
 		removeSlots(t, &t.v6, m, func(k key6) uint16 { return k.table }, func(k key6) { gone(t.key6(k)) })
 	}
@@ -305,6 +305,41 @@ func (t *Table) Remove(m Match, gone func(model.RouteKey)) {
 		t.keep(k, func(r *row) bool { return !m.row(&r.r) })
 		gone(k)
 	}
+}
+
+// removeFew removes what matches where that is known without a look at every
+// slot; otherwise it does nothing and is false.
+func (t *Table) removeFew(m Match, gone func(model.RouteKey)) bool {
+	var k4 []key4
+	var k6 []key6
+	for id, hit := range t.heads {
+		a := &t.attrs.list[id]
+		switch {
+		case !bool(hit):
+		case a.many:
+			return false
+		default:
+			k4, k6 = append(k4, a.few4...), append(k6, a.few6...)
+		}
+	}
+	removeKeys(t, &t.v4, k4, func(k key4) bool { return t.inTable(k.table, m) }, func(k key4) { gone(t.key4(k)) })
+	removeKeys(t, &t.v6, k6, func(k key6) bool { return t.inTable(k.table, m) }, func(k key6) { gone(t.key6(k)) })
+	return true
+}
+
+func removeKeys[K hashed](t *Table, s *slots[K], keys []K, meant func(K) bool, gone func(K)) {
+	for _, k := range keys {
+		if i, ok := s.find(k, k.hash(s.seed)); ok && meant(k) {
+			drop(&t.attrs, s.e[i].attr, k)
+			s.remove(i)
+			t.n--
+			gone(k)
+		}
+	}
+}
+
+func (t *Table) inTable(table uint16, m Match) bool {
+	return m.Table == 0 || t.tables.ids[table] == m.Table
 }
 
 func removeSlots[K hashed](t *Table, s *slots[K], m Match, table func(K) uint16, gone func(K)) {
@@ -315,7 +350,7 @@ func removeSlots[K hashed](t *Table, s *slots[K], m Match, table func(K) uint16,
 			continue
 		}
 		k := e.key
-		t.attrs.drop(e.attr) // an id that is freed here is not given out before the end
+		drop(&t.attrs, e.attr, k) // an id that is freed here is not given out before the end
 		s.remove(i)
 		t.n--
 		gone(k)
