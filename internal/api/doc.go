@@ -4,9 +4,7 @@
 // to remember (statistics, link modes) is read when it is asked for, beside
 // the daemon's loop. Nothing here decides how the network is to be.
 //
-// Every method of netifd is published, and built but for `network
-// netns_updown`, which answers "Operation not supported" (8). VLANs of bridge
-// ports (arguments vlan, auth_vlans) are taken and have no effect yet; a log
+// Every method of netifd is published and built. VLANs of bridge ports (arguments vlan, auth_vlans) are taken and have no effect yet; a log
 // line says so. What differs from netifd on purpose:
 //
 //   - add_dynamic checks its options as those of a section, and refuses (2) a

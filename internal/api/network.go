@@ -18,7 +18,7 @@ func (s *Server) networkTable() map[string]handler {
 		"get_proto_handlers": s.protoHandlers,
 		"add_host_route":     s.addHostRoute,
 		"add_dynamic":        s.addDynamic,
-		"netns_updown":       s.later,
+		"netns_updown":       s.netnsUpDown,
 	}
 }
 

@@ -28,6 +28,9 @@ type Backend interface {
 	// ParseInterface makes an interface of options as a section would have
 	// them, beside the configuration in force. Only to be called on the loop.
 	ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem)
+	// MoveLinks moves links to the network namespace of fd, or back from it.
+	// done comes on any goroutine; fd stays open until then.
+	MoveLinks(fd int, moves []core.Move, back bool, done func([]error))
 }
 
 // Bus is what the API needs of the ubus; a ubus.Bus has it. No method blocks.
@@ -61,6 +64,7 @@ type Server struct {
 
 	cache      cache
 	waiting    atomic.Int64 // calls that wait for the loop
+	moving     atomic.Int32 // calls of netns_updown under way
 	slowStatus handler
 }
 
@@ -109,6 +113,14 @@ func (s *Server) serve(table map[string]handler) ubus.Handler {
 
 // onLoop runs f on the loop; when that is not possible the request ends.
 func (s *Server) onLoop(r *ubus.Request, f func(c *core.Core, now time.Time)) {
+	if !s.tryLoop(f) {
+		s.log.Warn("call refused: the daemon is ending or has too much to do", "object", r.Object, "method", r.Method)
+		r.Done(ubus.StatusUnknownError)
+	}
+}
+
+// tryLoop runs f on the loop; false when that is not possible.
+func (s *Server) tryLoop(f func(c *core.Core, now time.Time)) bool {
 	s.waiting.Add(1)
 	taken := s.back.Call(func(c *core.Core, now time.Time) {
 		defer s.waiting.Add(-1)
@@ -116,9 +128,8 @@ func (s *Server) onLoop(r *ubus.Request, f func(c *core.Core, now time.Time)) {
 	})
 	if !taken {
 		s.waiting.Add(-1)
-		s.log.Warn("call refused: the daemon is ending or has too much to do", "object", r.Object, "method", r.Method)
-		r.Done(ubus.StatusUnknownError)
 	}
+	return taken
 }
 
 // maxReply is what fits into one message of the bus besides its headers.
@@ -136,12 +147,6 @@ func (s *Server) replyRaw(r *ubus.Request, b []byte) {
 	}
 	r.ReplyRaw(b)
 	r.Done(ubus.StatusOK)
-}
-
-// later answers what is not built yet.
-func (s *Server) later(r *ubus.Request) {
-	s.log.Warn("this ubus method is not built yet", "object", r.Object, "method", r.Method)
-	r.Done(ubus.StatusNotSupported)
 }
 
 // Publish makes known what the core has done. It is called on the loop

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"netbraid/internal/config"
+	"netbraid/internal/core"
 	"netbraid/internal/proto"
 )
 
@@ -21,3 +22,10 @@ func (d *Daemon) ParseInterface(name string, options []config.Option) (*config.S
 // Version changes with whatever is shown of interfaces (core.Version). It may
 // be called from any goroutine.
 func (d *Daemon) Version() uint64 { return d.version.Load() }
+
+// MoveLinks moves links to the network namespace of the descriptor fd, or back
+// from it, each under the name that the move says. done comes on another
+// goroutine, with one error for each; fd stays open until then.
+func (d *Daemon) MoveLinks(fd int, moves []core.Move, back bool, done func([]error)) {
+	d.kern.MoveLinks(fd, moves, back, done)
+}
