@@ -85,7 +85,7 @@ func upStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 	v4, v6 := addresses(m, now)
 	add("ipv4-address", v4)
 	add("ipv6-address", v6)
-	add("ipv6-prefix", prefixes(m))
+	add("ipv6-prefix", prefixes(m, now))
 	add("ipv6-prefix-assignment", ubus.Array{})
 	inUse, idle := routes(m.Routes(c.Routes(m.Config.Name)), now), routes(m.IdleRoutes(), now)
 	add("route", inUse)
@@ -141,15 +141,21 @@ func addresses(m *iface.Machine, now time.Time) (v4, v6 ubus.Array) {
 	return v4, v6
 }
 
-func prefixes(m *iface.Machine) ubus.Array {
+func prefixes(m *iface.Machine, now time.Time) ubus.Array {
 	out := ubus.Array{}
 	for _, p := range m.Offer().Prefixes {
 		t := ubus.Table{{Name: "address", Value: p.Prefix.Addr().String()}, {Name: "mask", Value: int32(p.Prefix.Bits())}}
-		if p.Preferred != rtnl.LifetimeForever {
-			t = append(t, ubus.Field{Name: "preferred", Value: int32(p.Preferred)})
-		}
-		if p.Valid != rtnl.LifetimeForever {
-			t = append(t, ubus.Field{Name: "valid", Value: int32(p.Valid)})
+		for _, l := range []struct {
+			name    string
+			seconds uint32
+			end     time.Time
+		}{{"preferred", p.Preferred, p.PreferredUntil}, {"valid", p.Valid, p.ValidUntil}} {
+			switch {
+			case !l.end.IsZero():
+				t = append(t, ubus.Field{Name: l.name, Value: left(l.end, now)})
+			case l.seconds != rtnl.LifetimeForever:
+				t = append(t, ubus.Field{Name: l.name, Value: int32(l.seconds)})
+			}
 		}
 		class := p.Class
 		if class == "" {

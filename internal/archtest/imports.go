@@ -44,21 +44,22 @@ var places = map[string]layer{
 
 // sideways are the imports within one layer, each with its reason.
 var sideways = map[string]string{
-	"proto config":   "a handler reads the section of its interface",
-	"iface config":   "an interface is configuration applied to a device",
-	"iface proto":    "an interface calls its handler",
-	"iface plan":     "what an interface wants is a plan.Objects",
-	"device config":  "a device is what a section says",
-	"device plan":    "what a device wants is a plan.LinkWant",
-	"mirror rib":     "routes are a part of the mirror, and of every consumer of routes",
-	"resolv store":   "files are saved in one way",
-	"dryrun store":   "what is ours decides what a reload would do",
-	"cli ubuscmd":    "the verb netbraid ubus",
-	"cli ucicmd":     "the verb netbraid uci",
-	"cli jshn":       "the verb netbraid jshn",
-	"capture nstest": "real namespaces",
-	"story nstest":   "the real world of a story",
-	"story sim":      "the simulated world of a story",
+	"proto config":    "a handler reads the section of its interface",
+	"iface config":    "an interface is configuration applied to a device",
+	"iface proto":     "an interface calls its handler",
+	"iface plan":      "what an interface wants is a plan.Objects",
+	"device config":   "a device is what a section says",
+	"device plan":     "what a device wants is a plan.LinkWant",
+	"mirror rib":      "routes are a part of the mirror, and of every consumer of routes",
+	"resolv store":    "files are saved in one way",
+	"helper shelllib": "scripts get their library",
+	"dryrun store":    "what is ours decides what a reload would do",
+	"cli ubuscmd":     "the verb netbraid ubus",
+	"cli ucicmd":      "the verb netbraid uci",
+	"cli jshn":        "the verb netbraid jshn",
+	"capture nstest":  "real namespaces",
+	"story nstest":    "the real world of a story",
+	"story sim":       "the simulated world of a story",
 }
 
 // place finds the layer of a folder; ok is false when the table does not know

@@ -21,6 +21,27 @@ func show(v any) string { return string(ubus.AppendJSON(nil, v, false)) }
 // compared.
 var free = map[string]bool{"uptime": true}
 
+// ticking are the lifetimes, which count down from the same number.
+var ticking = map[string]bool{"preferred": true, "valid": true}
+
+// near tells whether two lifetimes can be of the same begin; one that is over
+// or has hardly begun is not near any other.
+func near(a, b any) bool {
+	x, ok1 := number(a)
+	y, ok2 := number(b)
+	return ok1 && ok2 && x > 100 && y > 100 && -100 < x-y && x-y < 100
+}
+
+func number(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	}
+	return 0, false
+}
+
 // diffValue compares two values field by field, the order of fields too.
 func diffValue(where string, want, got any, out *[]string) {
 	switch want := want.(type) {
@@ -61,6 +82,7 @@ func diffTable(where string, want, got ubus.Table, out *[]string) {
 		switch {
 		case !ok:
 			*out = append(*out, line(at, show(f.Value), nothing))
+		case ticking[f.Name] && near(f.Value, v):
 		case free[f.Name] || where[max(0, len(where)-len(".statistics")):] == ".statistics":
 			if kind(f.Value) != kind(v) {
 				*out = append(*out, line(at, kind(f.Value), kind(v)))

@@ -103,7 +103,7 @@ func TestRecordings(t *testing.T) {
 	for _, m := range []struct {
 		run, step         string
 		interfaces, facts int
-	}{{"host-base", "0-initial", 8, 150}, {"host-base", "c-network-restart", 8, 150}, {"host-devices", "0-initial", 12, 250}} {
+	}{{"host-proto-shell", "0-initial", 14, 150}, {"host-proto-shell", "9-nd-device-gone", 14, 150}, {"host-base", "0-initial", 8, 150}, {"host-base", "c-network-restart", 8, 150}, {"host-devices", "0-initial", 12, 250}} {
 		r := load(t, m.run, m.step)
 		facts, _ := r.kernel.facts()
 		if n := len(byName(r.dump)); n < m.interfaces || len(facts) < m.facts || len(r.events) < 5 {

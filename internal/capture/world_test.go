@@ -15,6 +15,7 @@ import (
 	"netbraid/internal/core"
 	"netbraid/internal/daemon"
 	"netbraid/internal/nstest"
+	"netbraid/internal/proto"
 	"netbraid/ubus"
 )
 
@@ -25,6 +26,8 @@ type world struct {
 	ns, far *nstest.NS
 	dir     string
 	client  *ubus.Client
+	protos  proto.Registry // nil: the built-in ones
+	env     []string       // of protocol scripts
 
 	mu     sync.Mutex
 	events []string // "ifup lan", as heard
@@ -85,12 +88,13 @@ func (w *world) start() {
 	d, err := daemon.New(daemon.Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: filepath.Join(w.dir, "run"), StateDir: filepath.Join(w.dir, "lib"),
 		NSFD: w.ns.FD(), RcvBuf: 8 << 20, Seed: 1, Log: log,
+		Protos: w.protos, Socket: socket, HelperEnv: w.env,
 		Publish: func(c *core.Core, a core.Action, now time.Time) { srv.Publish(c, a, now) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if srv, err = api.NewServer(d, bus, api.Options{NSFD: w.ns.FD(), Version: "test", Log: log}); err != nil {
+	if srv, err = api.NewServer(d, bus, api.Options{NSFD: w.ns.FD(), Protos: w.protos, Version: "test", Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	w.listen(ctx, socket)

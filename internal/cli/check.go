@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -12,11 +14,12 @@ import (
 	"netbraid/internal/config"
 	"netbraid/internal/daemon"
 	"netbraid/internal/dryrun"
+	"netbraid/internal/helper"
 	"netbraid/internal/proto"
 )
 
 func (a *app) checkCmd() *cobra.Command {
-	var dir string
+	var dir, addons string
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with the configuration; needs no daemon",
@@ -28,8 +31,8 @@ Exit code: 0 no errors (there may be warnings), 1 errors.`,
 		Example: `  netbraid check
   netbraid check -c /tmp/new && cp /tmp/new/network /etc/config/ && netbraid reload`,
 		Args: none,
-		RunE: func(*cobra.Command, []string) error {
-			cfg, problems, err := daemon.Load(dir, proto.Builtin())
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, problems, err := daemon.Load(dir, a.protocols(c.Context(), addons, daemon.DefaultRunDir))
 			if err != nil {
 				return err
 			}
@@ -48,7 +51,14 @@ Exit code: 0 no errors (there may be warnings), 1 errors.`,
 		},
 	}
 	c.Flags().StringVarP(&dir, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
+	c.Flags().StringVarP(&addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	return c
+}
+
+// protocols asks the protocol scripts what they are; what is wrong with one is
+// an error line.
+func (a *app) protocols(ctx context.Context, addons, run string) proto.Registry {
+	return helper.Registry(ctx, addons, run, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
 
 // printProblems prints a problem a line, errors in red.
@@ -87,7 +97,7 @@ func count(n int, what string) string {
 }
 
 func (a *app) planCmd() *cobra.Command {
-	var dir, run string
+	var dir, run, addons string
 	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Say what a reload would do, operation by operation; nothing is written",
@@ -102,7 +112,8 @@ configuration, or a failure.`,
   netbraid plan >/dev/null; [ $? = 2 ] && echo "a reload would change something"`,
 		Args: none,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, problems, err := daemon.Load(dir, proto.Builtin())
+			protos := a.protocols(c.Context(), addons, run)
+			cfg, problems, err := daemon.Load(dir, protos)
 			if err != nil {
 				return err
 			}
@@ -114,7 +125,11 @@ configuration, or a failure.`,
 			if err := readable(run); err != nil {
 				return err
 			}
-			ops, err := dryrun.Plan(c.Context(), dryrun.Options{Config: cfg, RunDir: run, NSFD: -1, Protos: proto.Builtin()})
+			restore, _, err := daemon.ReadAsked(run, cfg, protos)
+			if err != nil {
+				return err
+			}
+			ops, err := dryrun.Plan(c.Context(), dryrun.Options{Config: cfg, RunDir: run, NSFD: -1, Protos: protos, Restore: restore})
 			if err != nil {
 				return err
 			}
@@ -130,6 +145,7 @@ configuration, or a failure.`,
 	}
 	c.Flags().StringVarP(&dir, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
 	c.Flags().StringVar(&run, "run-dir", daemon.DefaultRunDir, "`dir`ectory where the daemon keeps what is its own")
+	c.Flags().StringVarP(&addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	return c
 }
 

@@ -16,8 +16,8 @@ import (
 	"netbraid/internal/api"
 	"netbraid/internal/core"
 	"netbraid/internal/daemon"
+	"netbraid/internal/helper"
 	"netbraid/internal/hotplug"
-	"netbraid/internal/proto"
 	"netbraid/internal/resolv"
 	"netbraid/ubus"
 )
@@ -26,7 +26,7 @@ import (
 // netifd's.
 type daemonFlags struct {
 	config, run, state string
-	addons, hotplug    string // for issues to come
+	addons, hotplug    string
 	resolv             string
 	level              int
 	debug              uint32
@@ -55,8 +55,11 @@ The DNS servers of the interfaces that are up are written to the file of -r, and
 told to resolvconf or systemd-resolved where one of them owns /etc/resolv.conf.
 Otherwise that file is not touched, unless -r names it.
 
-The option -p is taken as netifd takes it and has no effect yet: protocol
-scripts come with later versions.
+Every script in ADDONS/proto/*.sh (-p) is asked for its protocols at the start.
+Where there are scripts and the shell library that they source is missing, it is
+put where OpenWrt has it (/lib/functions.sh, /lib/netifd and others; nothing that
+is there is touched). The commands ubus, uci and jshn are found in the run
+directory by scripts on a system without them.
 Note that -h takes an argument here, as with netifd; --help is this text.`
 
 func (a *app) daemonCmd() *cobra.Command {
@@ -82,7 +85,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVar(&f.run, "run-dir", daemon.DefaultRunDir, "`dir`ectory for what is known of this boot")
 	fl.StringVar(&f.state, "state-dir", daemon.DefaultStateDir, "`dir`ectory for what outlives a boot (the last good configuration)")
 	fl.BoolVar(&f.teardown, "teardown-on-exit", false, "take everything of ours away at the end")
-	fl.StringVarP(&f.addons, "addons", "p", "/lib/netifd", "`dir`ectory of protocol scripts (no effect yet)")
+	fl.StringVarP(&f.addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	fl.StringVarP(&f.hotplug, "hotplug", "h", hotplug.DefaultProgram, "`program` called for events")
 	fl.StringVarP(&f.resolv, "resolv-conf", "r", "", "resolv.conf `file` to write (default "+resolv.OpenWrtFile+" on OpenWrt, else resolv.conf in the run directory)")
 	fl.Bool("help", false, "this text")
@@ -104,8 +107,13 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
+	if err := helper.Prepare(f.run, f.addons, "/", log); err != nil {
+		log.Warn("protocol scripts may lack what they need", "error", err)
+	}
+	protos := helper.Registry(ctx, f.addons, f.run, log)
 	var srv *api.Server
 	d, err := daemon.New(daemon.Options{
+		Protos: protos, Socket: a.socket,
 		ConfigDir: f.config, RunDir: f.run, StateDir: f.state, NSFD: -1,
 		TeardownOnExit: f.teardown, Log: log, Hotplug: &hotplug.Options{Program: f.hotplug},
 		Resolv:  &resolv.Options{File: f.resolv, Tell: true},
@@ -122,7 +130,7 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 		return err
 	}
 	defer bus.Close()
-	srv, err = api.NewServer(d, bus, api.Options{NSFD: -1, Protos: proto.Builtin(), Version: version(), Log: log})
+	srv, err = api.NewServer(d, bus, api.Options{NSFD: -1, Protos: protos, Version: version(), Log: log})
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func TestRun(t *testing.T) {
 	}
 	b, _ := os.ReadFile(w.dir + "/out")
 	f := strings.Fields(string(b))
-	if len(f) != 4 || f[0] != w.dir || f[1] != Path || f[2] != f[3] {
+	if len(f) != 4 || f[0] != w.dir || f[1] != searchPath(w.dir) || f[2] != f[3] {
 		t.Errorf("%q", f)
 	}
 	for _, want := range []string{`msg="hello b" interface=wan program=sh`, "msg=bad", `msg="half`} {

@@ -23,12 +23,15 @@ import (
 type Options struct {
 	NSFD   int    // network namespace of the programs; < 0: that of the process
 	RunDir string // where it is written down what runs
-	Socket string // of ubus: UBUS_SOCKET of the programs; empty for none
+	Socket string // of ubus: NETBRAID_UBUS_SOCKET of the programs; empty for none
 	Env    []string
 	Log    *slog.Logger
 	// Deliver takes what happens, from any goroutine; it may block.
 	Deliver func(core.Event)
 }
+
+// DefaultAddons is where protocol scripts are (in proto/*.sh).
+const DefaultAddons = "/lib/netifd"
 
 // Path is what programs get as PATH (netifd's).
 const Path = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -147,7 +150,7 @@ func (r *Runner) start(s core.Spawn) (*program, error) {
 	if len(s.Args) == 0 {
 		return nil, fmt.Errorf("no program")
 	}
-	path, err := find(s.Args[0], s.Dir)
+	path, err := find(s.Args[0], s.Dir, searchPath(r.o.RunDir))
 	if err != nil {
 		return nil, err
 	}
@@ -198,14 +201,14 @@ func (r *Runner) read(out *os.File, log *slog.Logger) {
 
 // env is the environment of a program.
 func (r *Runner) env(s core.Spawn) []string {
-	env := []string{"PATH=" + Path, "HOME=/", markName + "=" + r.mark(s.Program)}
+	env := []string{"PATH=" + searchPath(r.o.RunDir), "HOME=/", markName + "=" + r.mark(s.Program)}
 	for _, n := range []string{"LANG", "TZ"} {
 		if v, ok := os.LookupEnv(n); ok {
 			env = append(env, n+"="+v)
 		}
 	}
 	if r.o.Socket != "" {
-		env = append(env, "UBUS_SOCKET="+r.o.Socket)
+		env = append(env, "NETBRAID_UBUS_SOCKET="+r.o.Socket)
 	}
 	env = append(env, r.o.Env...)
 	return append(env, s.Env...)
@@ -213,14 +216,14 @@ func (r *Runner) env(s core.Spawn) []string {
 
 // find looks a program up as execvp(3) does, in the path of programs; one with
 // a slash in its name is taken from the directory.
-func find(name, dir string) (string, error) {
+func find(name, dir, path string) (string, error) {
 	if strings.Contains(name, "/") {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(dir, name)
 		}
 		return name, executable(name)
 	}
-	for _, d := range filepath.SplitList(Path) {
+	for _, d := range filepath.SplitList(path) {
 		if p := filepath.Join(d, name); executable(p) == nil {
 			return p, nil
 		}

@@ -133,6 +133,7 @@ type external struct {
 	phase     phase
 	running   map[Slot]bool
 	killed    bool // the task has been told to end
+	said      bool // the handler has said itself what is wrong
 	lastError int  // exit status of the task; -1 for none
 	renew     bool // to be done when the script has ended
 	restart   bool
@@ -214,7 +215,7 @@ func (h *external) run(verb string, in *Input, env ...string) Output {
 
 func (h *external) begin(in *Input) []Output {
 	h.phase = setup
-	h.lastError, h.renew, h.restart, h.killed, h.offer = -1, false, false, false, nil
+	h.lastError, h.renew, h.restart, h.killed, h.said, h.offer = -1, false, false, false, false, nil
 	return []Output{{Kind: WakeAt}, h.run("setup", in)}
 }
 
@@ -315,7 +316,7 @@ func (h *external) kill(*Input) []Output {
 // interface tries again.
 func (h *external) fail(in *Input, code, why string) []Output {
 	var out []Output
-	if code != "" {
+	if code != "" && !h.said {
 		out = append(out, Output{Kind: Report, Code: code, Message: why})
 	}
 	if h.phase == up {
@@ -415,5 +416,5 @@ func (e Exit) String() string {
 }
 
 func (h *external) l3Gone(in *Input) []Output {
-	return h.fail(in, "L3_DEVICE_LOST", "the layer 3 device is not there, or has no carrier")
+	return h.fail(in, "DEVICE_LOST", "the layer 3 device is not there, or has no carrier")
 }

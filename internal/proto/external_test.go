@@ -206,7 +206,7 @@ func TestStories(t *testing.T) {
 			{Setup, none, "no timer; setup"}, {Message, runTask, "task A=b sleep 9; 0"}, {Message, linkUp, "no timer; offered; 0"},
 			{Message, linkDown, "lost; 0"}, {Message, linkDown, "0"}, {Ended, exit(Script, 0), ""},
 			{Message, linkUp, "no timer; offered; 0"},
-			{L3Gone, none, "error L3_DEVICE_LOST; lost; no timer; teardown; timer 5s"},
+			{L3Gone, none, "error DEVICE_LOST; lost; no timer; teardown; timer 5s"},
 		}},
 		{"a program that cannot be started", plain, []line{
 			{Setup, none, "no timer; setup"},
@@ -216,6 +216,13 @@ func TestStories(t *testing.T) {
 		{"adopted", plain, []line{
 			{Adopt, func(in *Input) { in.Saved = &Saved{Offer: &Offer{}, Task: true} }, "no timer; offered"},
 			{Ended, exit(Task, -1), "error TASK_EXITED; lost; no timer; teardown; timer 5s"},
+		}},
+		{"what the script has said is enough", plain, []line{
+			{Setup, none, "no timer; setup"},
+			{Message, action(3, Field{"error", []any{"MY_ERROR"}}), "error MY_ERROR; 0"},
+			{Ended, exit(Script, 0), "no timer; teardown; timer 5s"},
+			{Ended, exit(Script, 0), "no timer; finished"},
+			{Setup, none, "no timer; setup"}, {Ended, exit(Script, 0), "error SETUP_FAILED; no timer; teardown; timer 5s"},
 		}},
 		{"messages that need no setup", plain, []line{
 			{Message, action(3, Field{"error", []any{"E"}}), "error E; 0"},

@@ -27,7 +27,9 @@ func (h *external) notify(n *Notify, in *Input) []Output {
 	case actionKillCommand:
 		return h.message(onKillTask, in)
 	case actionError:
-		return notifyError(n)
+		out := notifyError(n)
+		h.said = h.said || len(out) > 1
+		return out
 	case actionBlockRestart:
 		return append([]Output{{Kind: BlockRestart}}, answer(StatusOK)...)
 	case actionSetAvailable:

@@ -17,6 +17,9 @@ import (
 func fields(text string) []Field {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
+	if !json.Valid([]byte(text)) {
+		return nil
+	}
 	f, _ := value(d).([]Field)
 	return f
 }

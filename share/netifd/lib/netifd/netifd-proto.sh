@@ -446,6 +446,20 @@ command -v resolveip >/dev/null 2>&1 || resolveip() {
 	[ "$_proto_seen" != ' ' ]
 }
 
+# _proto_tools: a busybox that runs its own applets where a program of the name
+# is installed has an ip that knows no peers and no tunnels. The program counts.
+_proto_tools() {
+	local _proto_tool _proto_dir IFS=:
+	for _proto_tool in ip tc brctl ifconfig route modprobe wget; do
+		[ "$(command -v "$_proto_tool")" = "$_proto_tool" ] || continue
+		for _proto_dir in $PATH; do
+			[ -x "$_proto_dir/$_proto_tool" ] || continue
+			eval "$_proto_tool() { '$_proto_dir/$_proto_tool' \"\$@\"; }"
+			break
+		done
+	done
+}
+
 # _proto_shell ARG...: scripts for OpenWrt are written for busybox ash, which
 # knows ${x//a/b}, ${x:0:3}, [[ and == that other POSIX shells refuse. Begin anew
 # under it if this is another one and busybox is there. PROTO_SHELL, set to
@@ -465,6 +479,7 @@ _proto_shell() {
 # of what was done. proto, cmd, interface, data and ifname are for the script too.
 init_proto() {
 	_proto_shell "$@"
+	_proto_tools
 	proto=${1-}
 	cmd=${2-}
 	interface=${3-}
