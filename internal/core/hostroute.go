@@ -45,6 +45,7 @@ func (r *AddHostRoute) do(c *Core) Status {
 		return UnknownError
 	}
 	set[r.Target] = true
+	c.asked.changes++
 	c.ifaces[name].MarkDirty()
 	c.check[name] = true
 	return OK

@@ -69,6 +69,7 @@ func (c *Core) deviceEvent(ev device.Event) {
 		}
 		if ev.Kind == device.Remove && c.asked.hotDevice[n] == ev.Device {
 			delete(c.asked.hotDevice, n) // it goes with its link
+			c.asked.changes++
 		}
 		if ev.Kind == device.UpdateIfindex || ev.Kind == device.Up {
 			c.ifaces[n].MarkDirty()

@@ -30,6 +30,7 @@ type runtime struct {
 	alias      map[string]string
 	data       map[string]map[string]any
 	hostRoutes map[string]map[netip.Addr]bool
+	changes    uint64 // counts what was said, or is over
 }
 
 func newRuntime() runtime {
@@ -54,6 +55,7 @@ func (c *Core) effective(file *config.Config) *config.Config {
 func (c *Core) forgetDynamic(name string) {
 	if c.asked.dynamic[name] != nil {
 		delete(c.asked.dynamic, name)
+		c.asked.changes++
 		c.asked.added = slices.DeleteFunc(c.asked.added, func(n string) bool { return n == name })
 	}
 }
@@ -117,6 +119,7 @@ func (r *AddDynamic) do(c *Core) Status {
 		c.asked.added = append(c.asked.added, n)
 	}
 	c.asked.dynamic[n] = r.Single
+	c.asked.changes++
 	c.configure(c.asked.file)
 	return OK
 }
@@ -177,6 +180,7 @@ type SetAlias struct {
 }
 
 func (r *SetAlias) do(c *Core) Status {
+	c.asked.changes++
 	for _, n := range r.Names {
 		if r.Device == "" {
 			delete(c.asked.alias, n)
@@ -261,6 +265,7 @@ func (c *Core) addHotDevice(m *iface.Machine, r *AddPort) Status {
 		c.graph.SetExternal(old, false)
 	}
 	c.asked.hotDevice[r.Interface] = r.Device
+	c.asked.changes++
 	c.graph.Use(r.Device, m.User()) // as setDevice will
 	c.graph.SetExternal(r.Device, r.External)
 	c.check[r.Interface] = true
@@ -271,6 +276,7 @@ func (c *Core) dropHotDevice(name string) {
 	if dev := c.asked.hotDevice[name]; dev != "" {
 		c.graph.SetExternal(dev, false)
 		delete(c.asked.hotDevice, name)
+		c.asked.changes++
 		c.check[name] = true
 	}
 }
@@ -290,7 +296,10 @@ func (r *Prepare) do(c *Core) Status {
 // wentDown forgets what goes with an interface that has gone down.
 func (c *Core) wentDown(name string) {
 	delete(c.asked.data, name)
-	delete(c.asked.hostRoutes, name)
+	if c.asked.hostRoutes[name] != nil {
+		delete(c.asked.hostRoutes, name)
+		c.asked.changes++
+	}
 }
 
 // dropped forgets what goes with an interface that is no more.
@@ -300,6 +309,7 @@ func (c *Core) dropped(m *iface.Machine) {
 	if dev := c.asked.hotDevice[n]; dev != "" {
 		c.graph.SetExternal(dev, false)
 		delete(c.asked.hotDevice, n)
+		c.asked.changes++
 	}
 	if one := c.asked.dynamic[n]; one != nil && m.Dynamic {
 		c.forgetDynamic(n)

@@ -78,6 +78,7 @@ type Daemon struct {
 	nextID  uint64
 	writes  uint64
 	version atomic.Uint64 // of the core, after the last step
+	asked   uint64        // version of what callers asked for, as written down
 	settled chan struct{}
 	// pausedUntil is the end of the pause after a full batch; zero for none.
 	pausedUntil time.Time
@@ -268,6 +269,7 @@ func (d *Daemon) step(ev core.Event) {
 	now := time.Now()
 	actions := d.core.Step(now, ev)
 	d.version.Store(d.core.Version()) // before anybody hears of it
+	d.saveAsked()
 	for _, a := range actions {
 		d.do(now, a)
 	}
@@ -391,7 +393,9 @@ func configProtos(protos proto.Registry) map[string]config.Proto {
 // boot loads the first configuration. A bad one is replaced by the last good
 // one; without that, whatever is right in it is used.
 func (d *Daemon) boot() {
-	cfg, problems, err := Load(d.o.ConfigDir, d.o.Protos)
+	opts := parseOptions(d.o.Protos)
+	opts.Aliases = askedNames(d.o.RunDir)
+	cfg, problems, err := config.Load(d.o.ConfigDir, opts)
 	d.logProblems(problems)
 	switch {
 	case err == nil && !config.HasErrors(problems):
@@ -413,6 +417,7 @@ func (d *Daemon) boot() {
 		cfg = &config.Config{}
 	}
 	d.step(core.Configured{Config: cfg})
+	d.restore(cfg)
 }
 
 // Reload reads the configuration again. A bad one changes nothing and is

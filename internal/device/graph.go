@@ -76,7 +76,8 @@ type Graph struct {
 	work    []string
 	busy    bool
 
-	takeover bool // see SetTakeover
+	hotplugs uint64 // counts changes of what was said at run time
+	takeover bool   // see SetTakeover
 }
 
 // configUser is who uses a device only because a section names it.
@@ -120,8 +121,9 @@ func (g *Graph) Configure(devs []*config.Device) {
 func (g *Graph) setConfig(d *Device, c *config.Device) {
 	g.rewire(d, func() {
 		d.cfg = c
-		if c == nil || c.Type != config.Bridge {
+		if (c == nil || c.Type != config.Bridge) && (d.ports != nil || d.prepared) {
 			d.ports, d.prepared = nil, false
+			g.hotplugs++
 		}
 	})
 }

@@ -80,6 +80,7 @@ func (g *Graph) AddPort(bridge, port string, external bool) bool {
 	}
 	d := g.devs[bridge]
 	if !slices.Contains(d.ports, port) {
+		g.hotplugs++
 		g.rewire(d, func() { d.ports = append(slices.Clone(d.ports), port) })
 	}
 	g.SetExternal(port, external)
@@ -100,6 +101,7 @@ func (g *Graph) RemovePort(bridge, port string) bool {
 }
 
 func (g *Graph) removePort(d *Device, port string) {
+	g.hotplugs++
 	g.rewire(d, func() {
 		d.ports = slices.DeleteFunc(slices.Clone(d.ports), func(p string) bool { return p == port })
 	})
@@ -113,8 +115,9 @@ func (g *Graph) dropPort(name string) {
 			g.removePort(d, name)
 		}
 	}
-	if d := g.devs[name]; d != nil {
+	if d := g.devs[name]; d != nil && d.external {
 		d.external = false
+		g.hotplugs++
 	}
 }
 
@@ -137,6 +140,7 @@ func (g *Graph) Prepare(bridge string) bool {
 		return false
 	}
 	g.devs[bridge].prepared = true
+	g.hotplugs++
 	g.touch(bridge)
 	g.run()
 	return true
@@ -147,6 +151,7 @@ func (g *Graph) Prepare(bridge string) bool {
 func (g *Graph) SetExternal(name string, on bool) {
 	if d := g.devs[name]; d != nil && d.external != on {
 		d.external = on
+		g.hotplugs++
 		g.touch(name)
 		g.run()
 	}
@@ -160,6 +165,7 @@ func (g *Graph) SetDeferred(name string, on bool) bool {
 		return false
 	}
 	d.deferred = on
+	g.hotplugs++
 	g.touch(name)
 	g.run()
 	return true
@@ -182,3 +188,31 @@ func (g *Graph) SetAuthorized(name string, on bool) bool {
 	}
 	return true
 }
+
+// Port is a port that was added to a bridge at run time.
+type Port struct {
+	Bridge, Device string
+	External       bool `json:",omitempty"`
+}
+
+// Hotplugged lists what has been said at run time and is to outlive the
+// process, sorted: ports, bridges that are to be there without one, devices
+// that are not to be used yet.
+func (g *Graph) Hotplugged() (ports []Port, prepared, deferred []string) {
+	for _, n := range g.Names() {
+		d := g.devs[n]
+		for _, p := range d.ports {
+			ports = append(ports, Port{n, p, g.devs[p] != nil && g.devs[p].external})
+		}
+		if d.prepared {
+			prepared = append(prepared, n)
+		}
+		if d.deferred {
+			deferred = append(deferred, n)
+		}
+	}
+	return ports, prepared, deferred
+}
+
+// HotplugChanges changes whenever Hotplugged may give something else.
+func (g *Graph) HotplugChanges() uint64 { return g.hotplugs }

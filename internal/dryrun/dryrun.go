@@ -24,6 +24,8 @@ type Options struct {
 	RunDir string         // where the daemon keeps what is its own; "" for nowhere
 	NSFD   int            // the namespace; < 0: that of the caller
 	Protos proto.Registry
+	// Restore is what callers have asked the running daemon for; nil for nothing.
+	Restore *core.Restore
 }
 
 // maxSteps bounds a run; a core that does not come to rest within it is a
@@ -69,6 +71,9 @@ func (r *run) plan(o Options) ([]*plan.Op, error) {
 	r.core = core.New(core.Options{Protos: o.Protos, Owned: owned, Down: down, Seed: 1})
 	r.echo = echo{state: r.core.Mirror(), sysctl: map[model.SysctlKey]string{}}
 	r.queue = []core.Event{core.Tick{}, core.Configured{Config: o.Config}}
+	if o.Restore != nil {
+		r.queue = append(r.queue, core.Command{Do: o.Restore})
+	}
 	for range maxSteps {
 		if err := r.ctx.Err(); err != nil {
 			return nil, err
