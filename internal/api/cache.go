@@ -139,8 +139,8 @@ func valueOf(data []byte, name string) int {
 		if !ok {
 			return -1
 		}
-		if n, v := elementOf(a.Data); ubus.Type(a.ID) == ubus.TypeInt32 && n == name && len(v) == 4 {
-			return len(data) - len(next) - 4
+		if n, v := elementOf(a.Data); a.Extended && ubus.Type(a.ID) == ubus.TypeInt32 && n == name && len(v) == 4 {
+			return len(data) - len(rest) + 4 + len(a.Data) - 4
 		}
 		rest = next
 	}
@@ -154,7 +154,7 @@ func elementOf(b []byte) (name string, value []byte) {
 	}
 	n := int(binary.BigEndian.Uint16(b))
 	head := (2 + n + 1 + 3) &^ 3
-	if head > len(b) {
+	if head > len(b) || b[2+n] != 0 {
 		return "", nil
 	}
 	return string(b[2 : 2+n]), b[head:]

@@ -279,6 +279,12 @@ func TestAddHostRoute(t *testing.T) {
 	if !has("9.9.9.9") {
 		t.Error("the host route has not survived a reload")
 	}
+	// netifd keeps the old gateway; here the way is looked up again.
+	w.config([]byte(strings.Replace(runtimeConfig, "option gateway '203.0.113.1'", "option gateway '203.0.113.9'", 1)))
+	w.reloadNow()
+	w.until("the host route has not followed the gateway", func() bool {
+		return strings.Contains(routes(), "9.9.9.9 via 203.0.113.9 dev eth1 proto static") && !has("9.9.9.9")
+	})
 	w.call(ubus.StatusOK, "network.interface.wan", "down", nil)
 	w.until("host routes are still there", func() bool { return !strings.Contains(routes(), "9.9.9.") })
 	w.call(ubus.StatusOK, "network.interface.wan", "up", nil)
