@@ -122,22 +122,22 @@ func (s *Server) setData(r *ubus.Request, _ *core.Core, m *iface.Machine, _ time
 	s.finish(r, &core.SetData{Interface: m.Config.Name, Data: data})
 }
 
-// attached is the field data of a status: the zone, then what has been set, in
-// the order of the names.
+// attached is the field data of a status: the zone, then what the protocol and
+// callers have attached, in the order of the names. What callers said counts.
 func attached(c *core.Core, m *iface.Machine) ubus.Table {
-	all := map[string]any{}
-	if m.Config.Zone != "" {
-		all["zone"] = m.Config.Zone
-	}
+	set := map[string]any{}
 	if o := m.Offer(); o != nil {
-		for _, f := range o.Data {
-			all[f.Name] = valueTo(f.Value)
+		for _, f := range tableOf(o.Data) {
+			set[f.Name] = f.Value
 		}
 	}
-	maps.Copy(all, c.Data(m.Config.Name))
+	maps.Copy(set, c.Data(m.Config.Name))
 	out := ubus.Table{}
-	for _, n := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, ubus.Field{Name: n, Value: all[n]})
+	if _, said := set["zone"]; m.Config.Zone != "" && !said {
+		out = append(out, ubus.Field{Name: "zone", Value: m.Config.Zone})
+	}
+	for _, n := range slices.Sorted(maps.Keys(set)) {
+		out = append(out, ubus.Field{Name: n, Value: set[n]})
 	}
 	return out
 }
