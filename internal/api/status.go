@@ -10,7 +10,6 @@ import (
 	"netbraid/internal/config"
 	"netbraid/internal/core"
 	"netbraid/internal/iface"
-	"netbraid/rtnl"
 	"netbraid/ubus"
 )
 
@@ -82,11 +81,14 @@ func upStatus(c *core.Core, m *iface.Machine, now time.Time) ubus.Table {
 	add("metric", int32(m.Config.Metric))
 	add("dns_metric", int32(m.Config.DNSMetric))
 	add("delegation", m.Config.Delegate)
+	if w := m.Config.IP6Assign.Weight; w != 0 {
+		add("ip6weight", int32(w))
+	}
 	v4, v6 := addresses(m, now)
 	add("ipv4-address", v4)
 	add("ipv6-address", v6)
-	add("ipv6-prefix", prefixes(m, now))
-	add("ipv6-prefix-assignment", ubus.Array{})
+	add("ipv6-prefix", prefixes(c, m, now))
+	add("ipv6-prefix-assignment", assignments(c, m, now))
 	inUse, idle := routes(m.Routes(c.Routes(m.Config.Name)), now), routes(m.IdleRoutes(), now)
 	add("route", inUse)
 	servers, search, idleServers, idleSearch := dns(m)
@@ -139,32 +141,6 @@ func addresses(m *iface.Machine, now time.Time) (v4, v6 ubus.Array) {
 		}
 	}
 	return v4, v6
-}
-
-func prefixes(m *iface.Machine, now time.Time) ubus.Array {
-	out := ubus.Array{}
-	for _, p := range m.Offer().Prefixes {
-		t := ubus.Table{{Name: "address", Value: p.Prefix.Addr().String()}, {Name: "mask", Value: int32(p.Prefix.Bits())}}
-		for _, l := range []struct {
-			name    string
-			seconds uint32
-			end     time.Time
-		}{{"preferred", p.Preferred, p.PreferredUntil}, {"valid", p.Valid, p.ValidUntil}} {
-			switch {
-			case !l.end.IsZero():
-				t = append(t, ubus.Field{Name: l.name, Value: left(l.end, now)})
-			case l.seconds != rtnl.LifetimeForever:
-				t = append(t, ubus.Field{Name: l.name, Value: int32(l.seconds)})
-			}
-		}
-		class := p.Class
-		if class == "" {
-			class = m.Config.Name
-		}
-		t = append(t, ubus.Field{Name: "class", Value: class}, ubus.Field{Name: "assigned", Value: ubus.Table{}})
-		out = append(out, t)
-	}
-	return out
 }
 
 func routes(list []config.Route, now time.Time) ubus.Array {

@@ -13,15 +13,17 @@ var accepted = []struct{ run, differs, because string }{
 	{"base", `\.badaddr\.errors\[[12]\]: netifd \{"subsystem":"proto","code":"INVALID_ADDRESS","data":\["300\.1\.2\.3"\]\}, netbraid nothing$`,
 		"netifd repeats an error at each try; netbraid knows that nothing has changed"},
 
-	// What comes with the assignment of prefixes, which is not built yet.
-	{"base", `\.lan\.ipv6-prefix-assignment\[\d\]: .*, netbraid nothing$`, "prefix assignment"},
-	{"base", `\.wan\.ipv6-prefix\[0\]\.assigned\.lan: .*, netbraid nothing$`, "prefix assignment"},
-	{"base", `^br-lan address inet6 (2001:db8:100::1|fd12:3456:789a::1)/60: .*, netbraid nothing$`, "prefix assignment: address of the interface"},
-	{"base", `^ip-route6 (local |unreachable )?(2001:db8:100:|fd12:3456:789a:)\S* dev (br-lan|lo) .*, netbraid nothing$`,
-		"prefix assignment: routes of its addresses, and the unreachable route of the prefix"},
-	{"base", `^ip-rule6 4200000000: from 2001:db8:100::1/60 iif br-lan unreachable: .*, netbraid nothing$`, "prefix assignment: rule for what is not assigned"},
+	// An address whose prefix has gone stays deprecated for a while. Here our
+	// route of its /64 stays with it; netifd has the kernel make one for the
+	// whole subnet, which is still there when the prefix has come back.
+	{"base", `^br-lan address inet6 2001:db8:100::1/60: netifd 'scope global deprecated dynamic with lifetime', netbraid 'scope global deprecated dynamic noprefixroute with lifetime'$`,
+		"the route of a deprecated address is ours"},
+	{"base", `^ip-route6 2001:db8:100::/64 dev br-lan proto static metric 1024 pref medium: netifd nothing, netbraid 'there'$`,
+		"the route of a deprecated address is ours"},
+	{"base", `^ip-route6 2001:db8:100::/60 dev br-lan proto kernel metric 256 pref medium: netifd 'there', netbraid nothing$`,
+		"the route of a deprecated address is ours"},
 	{"devices", `^ip-rule6 42000000\d\d: from all iif eth2 12: .*, netbraid nothing$`,
-		"prefix assignment: a rule of netifd's policy for sources, with an action (RTN_FAILED_POLICY) that only its own kernel acts on"},
+		"a rule of netifd's policy for sources, with an action (RTN_FAILED_POLICY) that only its own kernel acts on"},
 
 	{"devices", `^(dump|status)\.unkproto\.`,
 		"netifd shows an unknown protocol as an interface that is up with protocol none; netbraid shows the error INVALID_PROTO"},
@@ -34,6 +36,16 @@ var accepted = []struct{ run, differs, because string }{
 		"a setup that brings nothing within checkup_interval: netbraid says so, and backs off before the next"},
 	{"proto", `^(dump|status)\.full\.ipv6-prefix\[0\]\.(preferred|valid): netifd (3\d\d\d, netbraid 1\d\d\d|1\d\d\d, netbraid 3\d\d\d)$`,
 		"netifd reads the two lifetimes of a prefix the wrong way round"},
+	{"proto", `^(dump|status)\.lan\.ipv6-prefix-assignment\[1\]\.(preferred|valid): netifd (3\d\d\d, netbraid 1\d\d\d|1\d\d\d, netbraid 3\d\d\d)$`,
+		"the same, of the subnet"},
+	{"proto", `^(dump|status)\.lan\.ipv6-prefix-assignment\[1\]\.local-address\.(address|mask): netifd nothing, netbraid`,
+		"with its lifetimes the wrong way round the kernel refuses netifd's address"},
+	{"proto", `^(eth0 address inet6|ip-route6|ip-route6 local|ip-rule6 4200000000: from) 2001:db8:5000::1?/?.*: netifd nothing, netbraid`,
+		"the same: there are no address, route and rule of this subnet"},
+	{"proto", `^eth0 address inet6 2001:db8:6000::1/64: netifd 'scope global deprecated dynamic with lifetime', netbraid 'scope global deprecated dynamic noprefixroute with lifetime'$`,
+		"the route of a deprecated address is ours"},
+	{"proto", `^ip-route6 2001:db8:6000::/64 dev eth0 proto static metric 1024 pref medium: netifd nothing, netbraid 'there'$`,
+		"the route of a deprecated address is ours"},
 	{"proto", `^(events of (slow|fail): netifd 'ifdown', netbraid nothing)$`, "netifd sends ifdown for an interface that was not up"},
 	{"proto", `^device\.ndp-nd: .*, netbraid nothing$`, "netifd shows every link that it has heard of; netbraid devices that configuration or an interface names"},
 	{"proto", `^device\.eth7\.external: netifd true, netbraid false$`, "only the addresses of the interface are somebody else's; its device is ours to bring up"},

@@ -154,7 +154,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 	other := map[reflect.Type]any{
 		reflect.TypeFor[model.Settings](): model.Settings{Fields: rtnl.LinkMTU}, reflect.TypeFor[rtnl.Bridge](): rtnl.Bridge{HashMax: 1},
 		reflect.TypeFor[BridgeOptions](): BridgeOptions{HashMax: 1}, reflect.TypeFor[rtnl.HWAddr](): rtnl.HWAddr{Len: 6},
-		reflect.TypeFor[*Static](): &Static{}, reflect.TypeFor[[]netip.Addr](): []netip.Addr{{}}, reflect.TypeFor[[]string](): []string{"a:b"},
+		reflect.TypeFor[*Static](): &Static{}, reflect.TypeFor[IP6Assign](): IP6Assign{Hint: 1}, reflect.TypeFor[[]netip.Addr](): []netip.Addr{{}}, reflect.TypeFor[[]string](): []string{"a:b"},
 		reflect.TypeFor[[]Problem](): []Problem{{}}, reflect.TypeFor[time.Duration](): time.Second, reflect.TypeFor[DeviceType](): Bridge,
 	}
 	change := func(v reflect.Value) {

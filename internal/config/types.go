@@ -165,6 +165,8 @@ type Interface struct {
 	// CarrierLossDelay keeps the interface up through a carrier loss of less
 	// than this. At most 3600 s.
 	CarrierLossDelay time.Duration
+	IP6Assign        IP6Assign
+	IP6Class         []string // classes of prefixes to assign from; empty for all
 	Zone             string
 	Tags             []string
 	// Jail is the container that the main device moves into (`network

@@ -26,6 +26,7 @@ func (c *Core) configure(next *config.Config) {
 		c.configureMirrors(old, next)
 	}
 	c.configureRoutes(next)
+	c.prefixes.dirty = true
 	wanted := map[string]bool{}
 	for _, ic := range next.Interfaces {
 		wanted[ic.Name] = true
@@ -95,6 +96,9 @@ func (c *Core) configureRoutes(next *config.Config) {
 		if kr, ok := iface.KernelRoute(&x, 0); ok {
 			free.Routes = append(free.Routes, kr)
 		}
+	}
+	if ula := next.Globals.ULAPrefix; ula.IsValid() {
+		free.Routes = append(free.Routes, iface.Unassigned(ula))
 	}
 	c.planner.SetObjects("routes", free)
 }

@@ -35,8 +35,11 @@ type Options struct {
 	Protos proto.Registry
 	Owned  *plan.Owned // what an earlier process left; nil for nothing
 	Down   []string    // interfaces that somebody had taken down
-	Seed   uint64      // of the jitter
-	Mirror mirror.Params
+	// Subnets is what an earlier process has saved (SaveSubnets); nil for
+	// nothing.
+	Subnets *SubnetMemory
+	Seed    uint64 // of the jitter
+	Mirror  mirror.Params
 }
 
 // Core is the whole state of the daemon but for sockets and files.
@@ -80,6 +83,7 @@ type Core struct {
 	configuredAt time.Time
 	settled      bool
 	dns          resolvers
+	prefixes     prefixes
 	inherited    bool // an earlier process left something that is ours
 	sweepAt      time.Time
 	sweepPart    int
@@ -104,6 +108,7 @@ func New(o Options) *Core {
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
+	c.prefixes = newPrefixes(o.Subnets)
 	c.inherited = !o.Owned.Empty()
 	o.Mirror.Seed = o.Seed
 	c.mirror = mirror.New(0, o.Mirror, (*sink)(c))
@@ -258,6 +263,7 @@ func (c *Core) Deadline() time.Time {
 	for _, t := range c.due {
 		add(t)
 	}
+	add(c.prefixes.due)
 	if c.planner.HasSysctls() {
 		add(c.sweepAt)
 	}
@@ -289,6 +295,9 @@ func (s *sink) LinkChanged(_ model.NS, old, new *rtnl.Link) {
 	c.planner.LinkSeen(old, new)
 	if !c.live {
 		return // devices look at links when all have been read
+	}
+	if old != nil && new != nil && old.Addr != new.Addr {
+		c.prefixes.dirty = true // interface identifiers may be made of it
 	}
 	c.graph.LinkChanged(old, new)
 	if old == nil || new == nil || old.Name != new.Name {

@@ -21,6 +21,7 @@ func (c *Core) run() {
 	if c.live && c.cfg != nil {
 		for round := 0; round < 64; round++ {
 			c.machines()
+			c.assignPrefixes()
 			c.wants()
 			c.operations()
 			if !c.settle() && !c.planner.Again() {
@@ -109,7 +110,7 @@ func (c *Core) noteState(m *iface.Machine) {
 	n := m.Config.Name
 	if m.TakeDirty() {
 		c.dirty[n] = true
-		c.dns.dirty = true
+		c.dns.dirty, c.prefixes.dirty = true, true
 	}
 	if on := m.Settling(); on != c.settling[n] {
 		setIf(c.settling, n, on)
@@ -242,7 +243,7 @@ func (c *Core) notices(m *iface.Machine) {
 	c.effects(m)
 	for _, n := range m.Notices() {
 		c.helpers.recheck = true
-		c.dns.dirty = true
+		c.dns.dirty, c.prefixes.dirty = true, true
 		c.act(Publish{Interface: m.Config.Name, Notice: n, Device: m.L3Device(), Updated: m.Updated()})
 		switch n {
 		case iface.IfUp:
@@ -261,7 +262,7 @@ func (c *Core) wants() {
 	}
 	for _, n := range sortedKeys(c.dirty) {
 		if m := c.ifaces[n]; m != nil {
-			c.planner.SetObjects(m.User(), c.addNeighbors(m, c.addHostRoutes(m, m.Objects(c.ifindex(m.L3Device()), c.routes[n]))))
+			c.planner.SetObjects(m.User(), c.addPrefixes(m, c.addNeighbors(m, c.addHostRoutes(m, m.Objects(c.ifindex(m.L3Device()), c.routes[n])))))
 		}
 	}
 	clear(c.dirty)

@@ -57,6 +57,7 @@ var expectations = map[string]expectation{
 	"state":            {2, 2, false, (*player).state},
 	"interfaces":       {0, -1, false, (*player).interfaces},
 	"addrs":            {1, -1, false, (*player).addrs},
+	"addrs-unordered":  {1, -1, false, (*player).addrsUnordered},
 	"addr":             {2, -1, false, (*player).addr},
 	"route":            {1, 1, false, func(p *player, a []string) string { return p.has(routeLines, a[0], true) }},
 	"no-route":         {1, 1, true, func(p *player, a []string) string { return p.has(routeLines, a[0], false) }},
@@ -107,10 +108,22 @@ func (p *player) interfaces(a []string) string {
 }
 
 func (p *player) addrs(a []string) string {
-	var got []string
-	index, err := ifindex(p.w, a[0])
+	got, err := p.addrsOf(a[0])
+	return differs("addresses of "+a[0], strings.Join(got, " "), strings.Join(a[1:], " "), err)
+}
+
+// addrsUnordered is addrs for addresses that come one by one, in whatever
+// order.
+func (p *player) addrsUnordered(a []string) string {
+	got, err := p.addrsOf(a[0])
+	slices.Sort(got)
+	return differs("addresses of "+a[0], strings.Join(got, " "), strings.Join(slices.Sorted(slices.Values(a[1:])), " "), err)
+}
+
+func (p *player) addrsOf(dev string) (got []string, err error) {
+	index, err := ifindex(p.w, dev)
 	if err != nil {
-		return err.Error()
+		return nil, err
 	}
 	all, err := read(p.w, rtnl.KindAddr, rtnl.DecodeAddr)
 	for i := range all {
@@ -118,7 +131,7 @@ func (p *player) addrs(a []string) string {
 			got = append(got, shortAddr(&all[i]))
 		}
 	}
-	return differs("addresses of "+a[0], strings.Join(got, " "), strings.Join(a[1:], " "), err)
+	return got, err
 }
 
 // addr looks for one address of a device that has all the words of each

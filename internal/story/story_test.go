@@ -171,7 +171,7 @@ func compare(t *testing.T, s *story, a, b world) string {
 					}
 					return "address random"
 				})
-				out = append(out, strings.ReplaceAll(line, " tentative", ""))
+				out = append(out, timeless(strings.ReplaceAll(line, " tentative", "")))
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -85,10 +85,20 @@ func always(w world, d time.Duration, f func() string) string {
 
 var addrMetric = regexp.MustCompile(` metric \d+`)
 
+var lifetimes = regexp.MustCompile(` valid \d+s`)
+var preferred = regexp.MustCompile(` preferred [1-9]\d*s`)
+
+// timeless leaves out the seconds that lifetimes have left.
+func timeless(line string) string {
+	return preferred.ReplaceAllString(lifetimes.ReplaceAllString(line, " valid"), " preferred")
+}
+
 // settled leaves out what the kernel announces only later: a change of an IPv6
 // address's metric comes with the end of duplicate address detection.
 func settled(lines []string) []string {
 	for i, l := range lines {
+		l = timeless(l)
+		lines[i] = l
 		if strings.HasPrefix(l, "addr ") && strings.Contains(l, " tentative") {
 			lines[i] = addrMetric.ReplaceAllString(l, "")
 		}
