@@ -149,6 +149,10 @@ func (s *Server) replyRaw(r *ubus.Request, b []byte) {
 	r.Done(ubus.StatusOK)
 }
 
+// announced are the device events that netifd makes known on the bus.
+var announced = map[string]bool{"add": true, "remove": true, "up": true, "down": true, "auth_up": true, "link_up": true,
+	"link_down": true, "topo_change": true}
+
 // Publish makes known what the core has done. It is called on the loop
 // (daemon.Options.Publish).
 func (s *Server) Publish(c *core.Core, a core.Action, now time.Time) {
@@ -163,6 +167,9 @@ func (s *Server) Publish(c *core.Core, a core.Action, now time.Time) {
 		}
 		if a.Event == "setup" {
 			s.stp(c, a.Device) // before the bridge is there: whoever runs its spanning tree must know
+		}
+		if !announced[a.Event] {
+			return
 		}
 		st := c.Graph().State(a.Device)
 		s.notify("network.device", a.Event, ubus.Table{

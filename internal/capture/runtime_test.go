@@ -144,6 +144,16 @@ func TestAddDynamicImpliesDevices(t *testing.T) {
 func TestAddDeviceToBridge(t *testing.T) {
 	w := runtimeWorld(t, runtimeConfig)
 	w.until("lan is not up", func() bool { return w.up("lan") })
+	events := w.subscribe("network.device")
+	defer func() {
+		all := strings.Join(events(0), "\n")
+		if n := strings.Count(all, `topo_change {"name":"br-lan"`); n != 4 { // two ports come, two go
+			t.Errorf("%d changes of the topology, want 4:\n%s", n, all)
+		}
+		if strings.Contains(all, "setup {") || strings.Contains(all, "teardown {") || !strings.Contains(all, `add {"name":"eth2"`) {
+			t.Errorf("notifications:\n%s", all)
+		}
+	}()
 	w.json(ubus.StatusOK, "network.interface.lan", "add_device", `{"name":"eth2","link-ext":false}`)
 	w.json(ubus.StatusOK, "network.interface.lan", "add_device", `{"name":"eth3"}`)
 	w.until("eth2 is no port, or not up", func() bool {

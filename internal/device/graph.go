@@ -27,9 +27,10 @@ const (
 	LinkDown                       // it has lost carrier
 	UpdateIfindex                  // another link stands behind the same name
 	AuthUp                         // 802.1X has let it through
+	TopoChange                     // a bridge has got a port, or lost one
 )
 
-var eventNames = [...]string{"add", "remove", "setup", "up", "teardown", "down", "link_up", "link_down", "update_ifindex", "auth_up"}
+var eventNames = [...]string{"add", "remove", "setup", "up", "teardown", "down", "link_up", "link_down", "update_ifindex", "auth_up", "topo_change"}
 
 func (k EventKind) String() string { return eventNames[k] }
 
@@ -274,6 +275,7 @@ func (g *Graph) LinkChanged(old, new *rtnl.Link) {
 	if new != nil && (old == nil || new.Name != old.Name) {
 		g.touch(new.Name)
 	}
+	g.topology(old, new)
 	if old != nil && new != nil && old.Addr != new.Addr {
 		for a := range g.above[new.Name] {
 			g.changed[a] = true // a bridge takes the address of its primary port

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"netbraid/internal/config"
+	"netbraid/rtnl"
 )
 
 // hotplug is what callers of the API have said of a device, beside what its
@@ -216,3 +217,23 @@ func (g *Graph) Hotplugged() (ports []Port, prepared, deferred []string) {
 
 // HotplugChanges changes whenever Hotplugged may give something else.
 func (g *Graph) HotplugChanges() uint64 { return g.hotplugs }
+
+// topology tells bridges that a link has become their port, or is it no more.
+func (g *Graph) topology(old, new *rtnl.Link) {
+	var was, is uint32
+	if old != nil {
+		was = old.Master
+	}
+	if new != nil {
+		is = new.Master
+	}
+	if was == is {
+		return
+	}
+	for _, n := range g.Names() {
+		d := g.devs[n]
+		if d.present && d.ifindex != 0 && (d.ifindex == was || d.ifindex == is) && d.cfg != nil && d.cfg.Type == config.Bridge {
+			g.emit(n, TopoChange)
+		}
+	}
+}
