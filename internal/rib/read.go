@@ -29,6 +29,71 @@ var (
 	be = binary.BigEndian
 )
 
+// layout is where a route message has its attributes. Most have that of one
+// that came shortly before: then they need not be looked for.
+type layout struct {
+	size        int // of the body, 0 for none
+	family      uint8
+	heads       [layoutMax]uint32
+	at          [layoutMax]uint16 // of each head
+	n           int
+	dst, dstEnd int // where the value is; 0 for none
+	table, prio int
+	expires     int
+	from, to    int // what is shared, in one piece
+}
+
+const layoutMax = 6
+
+// fits tells whether a body has the attributes of l in the places of l.
+func (l *layout) fits(body []byte) bool {
+	if l.size != len(body) || l.family != body[0] {
+		return false
+	}
+	for i := range l.n {
+		if ne.Uint32(body[l.at[i]:]) != l.heads[i] {
+			return false
+		}
+	}
+	return l.expires == 0 || ne.Uint32(body[l.expires:]) == 0
+}
+
+// learn makes l the layout of body, which split has found to be plain.
+func (l *layout) learn(body []byte) {
+	*l = layout{}
+	n := layout{size: len(body), family: body[0]}
+	for at := sizeofRtMsg; len(body)-at >= sizeofRtAttr; {
+		if n.n == layoutMax {
+			return
+		}
+		head := ne.Uint32(body[at:])
+		n.heads[n.n], n.at[n.n] = head, uint16(at)
+		n.n++
+		size := int(ne.Uint16(body[at:]))
+		next := at + min((size+3)&^3, len(body)-at)
+		switch ne.Uint16(body[at+2:]) & attrTypeMask {
+		case unix.RTA_DST:
+			n.dst, n.dstEnd = at+sizeofRtAttr, at+size
+		case unix.RTA_TABLE:
+			n.table = at + sizeofRtAttr
+		case unix.RTA_PRIORITY:
+			n.prio = at + sizeofRtAttr
+		case unix.RTA_CACHEINFO:
+			n.expires = at + sizeofRtAttr + offExpires
+		default:
+			if n.to != 0 && n.to != at {
+				return // not in one piece
+			}
+			if n.to == 0 {
+				n.from = at
+			}
+			n.to = next
+		}
+		at = next
+	}
+	*l = n
+}
+
 // split reads the body of a route message into t.k4 or t.k6 and the rest of its
 // octets, in order, into t.raw. It is false for what is not plain: source
 // routing, MPLS, a lifetime, anything malformed.
@@ -43,6 +108,29 @@ func (t *Table) split(body []byte) (family uint8, plain bool) {
 	}
 	raw := append(t.raw[:0], family, body[5], body[6], body[7])
 	raw = ne.AppendUint32(raw, flags&^volatile)
+	l := &t.layouts[len(body)>>2%len(t.layouts)]
+	if l.fits(body) {
+		table, prio, dst := uint32(body[4]), uint32(0), []byte(nil)
+		if l.table != 0 {
+			table = ne.Uint32(body[l.table:])
+		}
+		if l.prio != 0 {
+			prio = ne.Uint32(body[l.prio:])
+		}
+		if l.dst != 0 {
+			dst = body[l.dst:l.dstEnd]
+		}
+		t.raw = append(raw, body[l.from:l.to]...)
+		return t.splitKey(family, body, dst, table, prio)
+	}
+	if family, plain = t.splitSlow(body, raw); plain {
+		l.learn(body)
+	}
+	return family, plain
+}
+
+// splitSlow looks for the attributes.
+func (t *Table) splitSlow(body, raw []byte) (family uint8, plain bool) {
 	table, prio := uint32(body[4]), uint32(0)
 	var dst []byte
 	for b := body[sizeofRtMsg:]; len(b) >= sizeofRtAttr; {
@@ -76,6 +164,10 @@ func (t *Table) split(body []byte) (family uint8, plain bool) {
 		b = b[next:]
 	}
 	t.raw = raw
+	return t.splitKey(body[0], body, dst, table, prio)
+}
+
+func (t *Table) splitKey(family uint8, body, dst []byte, table, prio uint32) (uint8, bool) {
 	tab, ok := t.tables.index(table)
 	if !ok {
 		return 0, false

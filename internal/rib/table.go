@@ -40,11 +40,12 @@ type Table struct {
 
 	ambiguous bool // a key with several routes was touched
 
-	raw   []byte // scratch of split
-	k4    key4
-	k6    key6
-	route rtnl.Route
-	heads []verdict
+	layouts [8]layout
+	raw     []byte // scratch of split
+	k4      key4
+	k6      key6
+	route   rtnl.Route
+	heads   []verdict
 }
 
 // row is one route of a key that has several.

@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -304,13 +305,19 @@ func TestLifetimeRunsOn(t *testing.T) {
 
 func FuzzPut(f *testing.F) {
 	rng := rand.New(rand.NewPCG(1, 1))
+	var seen [][]byte
 	for range 20 {
 		r := randomRoute(rng)
+		seen = append(seen, body(&r))
 		f.Add(body(&r), uint16(0), true)
 	}
 	f.Add([]byte{2, 33, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0}, uint16(0), false)
 	f.Fuzz(func(t *testing.T, b []byte, flags uint16, dump bool) {
 		tab := New(0, 1)
+		for _, m := range seen { // their layouts are known
+			tab.Put(m, 0, false)
+			tab.Delete(m)
+		}
 		var want rtnl.Route
 		ok, wantErr := decode(b, &want)
 		key, changed, err := tab.Put(b, flags, dump)
@@ -342,20 +349,26 @@ func messages(n int) [][]byte {
 	return out
 }
 
-// BenchmarkUnchanged reads a million routes that are there already.
+// BenchmarkUnchanged reads a million routes that are there already. Each message
+// is in the cache, as after it has been received.
 func BenchmarkUnchanged(b *testing.B) {
-	msgs := messages(1000000)
-	tab := New(0, 1)
-	for _, m := range msgs {
-		tab.Put(m, 0, true)
+	m := messages(1)[0]
+	dst := bytes.Index(m, []byte{16, 0, 0, 0})
+	gw := bytes.Index(m, []byte{192, 0, 2, 1})
+	all := func(tab *Table) {
+		for i := range 1000000 {
+			be.PutUint32(m[dst:], 16<<24+uint32(i)<<8)
+			m[gw+3] = byte(1 + i%16)
+			tab.Put(m, 0, true)
+		}
 	}
+	tab := New(0, 1)
+	all(tab)
 	b.ReportMetric(float64(tab.Bytes())/float64(tab.Len()), "octets/route")
 	b.ReportAllocs()
 	for b.Loop() {
 		tab.Begin()
-		for _, m := range msgs {
-			tab.Put(m, 0, true)
-		}
+		all(tab)
 		sweepAll(tab)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1e6, "ns/route")
