@@ -3,12 +3,13 @@ package api
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"netbraid/rtnl"
 )
@@ -93,11 +94,19 @@ func readSysctls(device string) map[string]int {
 		return out
 	}
 	for _, f := range sysctlFields {
-		b, err := os.ReadFile("/proc/sys/net/" + strings.Replace(f.path, "%s", device, 1))
+		// Files in /proc never block: the poller that os.ReadFile would tell
+		// about each of them costs as much as reading them.
+		fd, err := unix.Open("/proc/sys/net/"+strings.Replace(f.path, "%s", device, 1), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue // no IPv6, or not in this kernel
 		}
-		if v, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+		var b [32]byte
+		n, err := unix.Read(fd, b[:])
+		unix.Close(fd)
+		if err != nil || n <= 0 {
+			continue
+		}
+		if v, err := strconv.Atoi(strings.TrimSpace(string(b[:n]))); err == nil {
 			out[f.name] = v
 		}
 	}
