@@ -26,6 +26,7 @@ type world struct {
 	ns, far *nstest.NS
 	dir     string
 	client  *ubus.Client
+	daemon  *daemon.Daemon
 	protos  proto.Registry // nil: the built-in ones
 	env     []string       // of protocol scripts
 
@@ -97,6 +98,7 @@ func (w *world) start() {
 	if srv, err = api.NewServer(d, bus, api.Options{NSFD: w.ns.FD(), Protos: w.protos, Version: "test", Log: log}); err != nil {
 		t.Fatal(err)
 	}
+	w.daemon = d
 	w.listen(ctx, socket)
 	ended := make(chan error, 1)
 	run, stop := context.WithCancel(ctx)
