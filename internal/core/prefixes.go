@@ -67,11 +67,33 @@ func newPrefixes(r *SubnetMemory) prefixes {
 	p := prefixes{assigned: map[netip.Prefix][]iface.Assignment{}, subnets: map[string][]iface.SubnetAddr{},
 		since: map[sourcePrefix]time.Time{}, ids: map[string]uint64{}, unmet: map[string]bool{}, dirty: true}
 	if r != nil {
-		p.memory = slices.Clone(r.Prefixes)
-		maps.Copy(p.ids, r.IDs)
-		p.lingers = slices.Clone(r.Lingers)
+		p.recall(r)
 	}
 	return p
+}
+
+// maxLingers bounds the addresses on their way out that are taken over.
+const maxLingers = 1024
+
+// recall takes over what an earlier process has written down. Nothing of it is
+// believed that cannot be so.
+func (p *prefixes) recall(r *SubnetMemory) {
+	prefix := func(x netip.Prefix) bool {
+		return x.IsValid() && x.Addr().Is6() && !x.Addr().Is4In6() && x.Bits() >= 1 && x.Bits() <= 64
+	}
+	for _, m := range r.Prefixes[max(0, len(r.Prefixes)-maxRemembered):] {
+		if !prefix(m.Prefix) || m.Prefix != m.Prefix.Masked() {
+			continue
+		}
+		m.Assigned = slices.DeleteFunc(slices.Clone(m.Assigned), func(a iface.Assignment) bool { return !prefix(a.Subnet) })
+		p.memory = append(p.memory, m)
+	}
+	maps.Copy(p.ids, r.IDs)
+	for _, l := range r.Lingers[:min(len(r.Lingers), maxLingers)] {
+		if prefix(l.Addr) && !l.Addr.Addr().IsMulticast() && !l.Addr.Addr().IsLinkLocalUnicast() && l.Addr != l.Addr.Masked() {
+			p.lingers = append(p.lingers, l)
+		}
+	}
 }
 
 // Assigned gives the assignments from a prefix, in their order.
@@ -289,6 +311,7 @@ func (c *Core) linger(was map[string][]iface.SubnetAddr) {
 				until = s.ValidUntil
 			}
 			p.lingers = append(p.lingers, Lingering{n, s.Addr, until})
+			p.boundLingers(n)
 			p.changed = true
 		}
 	}
@@ -298,7 +321,7 @@ func (c *Core) linger(was map[string][]iface.SubnetAddr) {
 		// While a new process waits for an interface its addresses wait too.
 		waits := !c.settled && c.inherited
 		switch {
-		case !c.now.Before(l.Until), p.holds(l.Interface, l.Addr.Addr()), (m == nil || m.Offer() == nil) && !waits:
+		case !c.now.Before(l.Until), l.Until.After(c.now.Add(iface.LingerMax)), p.holds(l.Interface, l.Addr.Addr()), (m == nil || m.Offer() == nil) && !waits:
 			p.changed = true
 			continue
 		}
@@ -310,6 +333,22 @@ func (c *Core) linger(was map[string][]iface.SubnetAddr) {
 		}
 	}
 	p.lingers = kept
+}
+
+// maxLingersEach bounds the addresses on their way out of one interface; with
+// more the oldest goes at once.
+const maxLingersEach = 16
+
+func (p *prefixes) boundLingers(name string) {
+	count := 0
+	for i := len(p.lingers) - 1; i >= 0; i-- {
+		if p.lingers[i].Interface != name {
+			continue
+		}
+		if count++; count > maxLingersEach {
+			p.lingers = slices.Delete(p.lingers, i, i+1)
+		}
+	}
 }
 
 // holds tells whether an interface has an address, and not on its way out.

@@ -116,7 +116,7 @@ func New(o Options) (*Daemon, error) {
 		o: o, log: o.Log, state: st, events: make(chan core.Event, eventQueue), calls: make(chan func(), 1024),
 		done: make(chan struct{}), replies: map[uint64]func(core.Status){}, settled: make(chan struct{}),
 	}
-	d.core = core.New(core.Options{Protos: o.Protos, Owned: st.Owned(), Down: st.Down(), Seed: o.Seed})
+	d.core = core.New(core.Options{Protos: o.Protos, Owned: st.Owned(), Down: st.Down(), Seed: o.Seed, Subnets: readSubnets(&o)})
 	d.kern, err = kernel.Open(kernel.Options{NSFD: o.NSFD, RcvBuf: o.RcvBuf, Log: o.Log, Deliver: d.deliver})
 	if err != nil {
 		st.Close()
@@ -309,6 +309,8 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 			}
 		}
 		d.kern.Write(a.Ops)
+	case core.SaveSubnets:
+		d.saveSubnets(a)
 	case core.Resolver:
 		d.setResolver(a)
 	case core.ReadSysctl:

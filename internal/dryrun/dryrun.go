@@ -65,10 +65,12 @@ type run struct {
 
 func (r *run) plan(o Options) ([]*plan.Op, error) {
 	owned, down := plan.NewOwned(), []string(nil)
+	var subnets core.SubnetMemory
 	if o.RunDir != "" {
 		owned, down = store.Read(o.RunDir)
+		_, _ = store.ReadSubnets(&subnets, o.RunDir) // a damaged file counts as none, as for the daemon
 	}
-	r.core = core.New(core.Options{Protos: o.Protos, Owned: owned, Down: down, Seed: 1})
+	r.core = core.New(core.Options{Protos: o.Protos, Owned: owned, Down: down, Subnets: &subnets, Seed: 1})
 	r.echo = echo{state: r.core.Mirror(), sysctl: map[model.SysctlKey]string{}}
 	r.queue = []core.Event{core.Tick{}, core.Configured{Config: o.Config}}
 	if o.Restore != nil {

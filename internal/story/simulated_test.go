@@ -22,24 +22,25 @@ import (
 // simulated is a core on a simulated kernel. Everything between the two is
 // done in one order, and time passes only when nothing is left to do.
 type simulated struct {
-	dir    string
-	clock  time.Time
-	kern   *sim.Kernel
-	core   *core.Core // nil: not running
-	queue  []core.Event
-	jobs   []func()
-	epoch  uint32
-	owned  *plan.Owned // as written down
-	down   []string
-	good   *config.Config // the last good configuration
-	count  uint64
-	told   []string
-	news   []string
-	ready  bool
-	rival  func() // acts after every write, before netbraid hears of its end
-	status core.Status
-	err    error
-	log    *slog.Logger
+	dir     string
+	clock   time.Time
+	kern    *sim.Kernel
+	core    *core.Core // nil: not running
+	queue   []core.Event
+	jobs    []func()
+	epoch   uint32
+	owned   *plan.Owned // as written down
+	down    []string
+	subnets *core.SubnetMemory // as written down
+	good    *config.Config     // the last good configuration
+	count   uint64
+	told    []string
+	news    []string
+	ready   bool
+	rival   func() // acts after every write, before netbraid hears of its end
+	status  core.Status
+	err     error
+	log     *slog.Logger
 }
 
 func newSimulated(dir string, log *slog.Logger) *simulated {
@@ -87,7 +88,7 @@ func (w *simulated) start() error {
 	for _, r := range w.owned.Snapshot() {
 		owned.Apply(r)
 	}
-	w.core = core.New(core.Options{Owned: owned, Down: w.down, Seed: 1})
+	w.core = core.New(core.Options{Owned: owned, Down: w.down, Subnets: w.subnets, Seed: 1})
 	w.ready = false
 	w.step(core.Tick{})
 	w.step(core.Configured{Config: cfg})
@@ -231,6 +232,8 @@ func (w *simulated) do(a core.Action) {
 		for _, r := range a.Records {
 			w.owned.Apply(r)
 		}
+	case core.SaveSubnets:
+		w.subnets = &a.Memory
 	case core.Write:
 		w.count += uint64(len(a.Ops))
 		w.jobs = append(w.jobs, func() { w.write(a.Ops) })
