@@ -82,8 +82,11 @@ func (e *Engine) applyLink(gone bool) {
 	if !changed {
 		return
 	}
-	if old != nil && old.Name != l.Name && e.byName[old.Name] == l.Index {
-		delete(e.byName, old.Name)
+	if old != nil && old.Name != l.Name {
+		e.unname(old.Name, l.Index)
+	}
+	if other, taken := e.byName[l.Name]; taken && other != l.Index {
+		e.twins[l.Name] = struct{}{}
 	}
 	e.byName[l.Name] = l.Index
 	wasUp := old != nil && old.Flags&unix.IFF_UP != 0
@@ -92,6 +95,24 @@ func (e *Engine) applyLink(gone bool) {
 		e.linkWentDown(l.Index)
 	}
 	e.implyPeer(l)
+}
+
+// unname takes a name off a link. While what was heard before a dump is told
+// again, another link may have the name already: then it is that one's.
+func (e *Engine) unname(name string, index uint32) {
+	if e.byName[name] != index {
+		return
+	}
+	delete(e.byName, name)
+	if _, shared := e.twins[name]; !shared {
+		return
+	}
+	delete(e.twins, name)
+	for i, s := range e.links.m {
+		if i != index && s.v.Name == name && i > e.byName[name] { // the newest
+			e.byName[name] = i
+		}
+	}
 }
 
 // implyPeer gives the other end of a veth pair its peer: that end is announced
@@ -136,9 +157,7 @@ func (e *Engine) delLink(index uint32) {
 		}
 		return
 	}
-	if e.byName[old.Name] == index {
-		delete(e.byName, old.Name)
-	}
+	e.unname(old.Name, index)
 	e.linkChanged(old, nil)
 	e.linkWent(index)
 }

@@ -51,6 +51,7 @@ type Engine struct {
 
 	links    table[uint32, rtnl.Link]
 	byName   map[string]uint32
+	twins    map[string]struct{} // names that two links had at a time
 	addrs    addrTable
 	neighs   table[neighKey, rtnl.Neigh]
 	nexthops table[uint32, rtnl.Nexthop]
@@ -109,7 +110,7 @@ type kindState struct {
 func New(ns model.NS, p Params, sink Sink) *Engine {
 	return &Engine{
 		ns: ns, params: p.withDefaults(), sink: sink,
-		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{}, addrs: newAddrTable(),
+		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{}, twins: map[string]struct{}{}, addrs: newAddrTable(),
 		neighs: newTable[neighKey, rtnl.Neigh](), nexthops: newTable[uint32, rtnl.Nexthop](),
 		rules: newRuleTable(), routes: rib.New(ns, p.Seed),
 	}
