@@ -345,7 +345,10 @@ config interface tab
 	want := Interface{Name: "wan", Pos: Pos{"net", 4}, Proto: "dhcp", Device: "eth0.5.6", Takeover: true, ForceLink: true, ForceLinkSet: true,
 		Metric: 20, DNSMetric: 7, DNS: []netip.Addr{netip.MustParseAddr("9.9.9.9"), netip.MustParseAddr("2620:fe::fe")},
 		DNSSearch: []string{"a.example", "b.example"}, IP4Table: 77, IP6Table: 254, CarrierLossDelay: time.Hour, Zone: "w", Tags: []string{"x"},
-		HasSettings: true, DisabledDevice: true}
+		HasSettings: true, DisabledDevice: true,
+		ProtoConfig: `{"device":"eth0.5.6","proto":"dhcp","hostname":"h","mtu":"any","norelease":true,"reqopts":["1"],"n":-5,"auto":false,"takeover":true,` +
+			`"force_link":true,"carrier_loss_delay":3600,"defaultroute":false,"peerdns":false,"dns":["9.9.9.9","2620:fe::fe"],` +
+			`"dns_search":["a.example","b.example"],"dns_metric":7,"metric":20,"ip4table":"isp","ip6table":"main","delegate":false,"zone":"w","tags":["x"]}`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
