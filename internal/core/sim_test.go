@@ -96,6 +96,7 @@ type world struct {
 	writes  int
 	err     error
 	owned   *plan.Owned // as written down: survives a crash
+	outside             // programs of protocol handlers
 
 	shown        string // what is shown of interfaces, and the core's version then
 	shownVersion uint64
@@ -142,7 +143,7 @@ func simulate(seed uint64, trace func(string)) error {
 
 // boot starts a core, as a new process would.
 func (w *world) boot(seed uint64) {
-	w.core = core.New(core.Options{Owned: w.owned, Seed: seed})
+	w.core = core.New(core.Options{Owned: w.owned, Seed: seed, Protos: w.protos})
 	w.owned = plan.NewOwned()
 	for _, r := range w.core.Planner().Owned().Snapshot() {
 		w.owned.Apply(r)
@@ -150,7 +151,7 @@ func (w *world) boot(seed uint64) {
 	w.events, w.jobs, w.dumps = nil, nil, nil
 	w.shown = ""
 	w.step(core.Tick{})
-	w.step(core.Configured{Config: simConfig(w.config)})
+	w.step(core.Configured{Config: w.choose(w.config)})
 }
 
 func (w *world) step(ev core.Event) {
@@ -190,6 +191,8 @@ func (w *world) do(a core.Action) {
 		})
 	case core.Publish:
 		w.note("%s notice %d", a.Interface, a.Notice)
+	default:
+		w.more(a)
 	}
 }
 
@@ -361,7 +364,7 @@ func (w *world) random() {
 	case p < 98:
 		w.config = w.rng.IntN(len(simConfigs))
 		w.note("configuration %d", w.config)
-		w.step(core.Configured{Config: simConfig(w.config)})
+		w.step(core.Configured{Config: w.choose(w.config)})
 	case p < 99:
 		w.kern.Overflow()
 	default:
@@ -522,7 +525,7 @@ func (w *world) compare() {
 	if f := w.core.Planner().Failures(""); len(f) > 0 {
 		w.fail("failures remain without any cause: %v", f)
 	}
-	if got, want := mirrorLines(w.core), w.dumpLines(); got != want {
+	if got, want := lasting(mirrorLines(w.core)), lasting(w.dumpLines()); got != want {
 		w.fail("the mirror differs from the kernel:\n%s", lineDiff(got, want))
 	}
 	links, objects := w.core.Planner().Wanted()
