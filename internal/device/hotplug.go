@@ -80,6 +80,9 @@ func (g *Graph) AddPort(bridge, port string, external bool) bool {
 		g.removePort(other, port)
 	}
 	d := g.devs[bridge]
+	if slices.Contains(d.cfg.Ports, port) {
+		return true
+	}
 	if !slices.Contains(d.ports, port) {
 		g.hotplugs++
 		g.rewire(d, func() { d.ports = append(slices.Clone(d.ports), port) })
