@@ -233,10 +233,32 @@ func (g *Graph) topology(old, new *rtnl.Link) {
 	if was == is {
 		return
 	}
-	for _, n := range g.Names() {
-		d := g.devs[n]
-		if d.present && d.ifindex != 0 && (d.ifindex == was || d.ifindex == is) && d.cfg != nil && d.cfg.Type == config.Bridge {
-			g.emit(n, TopoChange)
+	for _, index := range [...]uint32{was, is} {
+		port := new
+		if port == nil {
+			port = old
+		}
+		if b := g.bridgeAt(index, port.Name); b != "" {
+			g.emit(b, TopoChange)
 		}
 	}
+}
+
+// bridgeAt finds the bridge behind an ifindex, first among those that a port
+// has been said to be of.
+func (g *Graph) bridgeAt(index uint32, port string) string {
+	is := func(d *Device) bool {
+		return d != nil && index != 0 && d.ifindex == index && d.present && d.cfg != nil && d.cfg.Type == config.Bridge
+	}
+	for a := range g.above[port] {
+		if is(g.devs[a]) {
+			return a
+		}
+	}
+	for n, d := range g.devs {
+		if is(d) {
+			return n
+		}
+	}
+	return ""
 }
