@@ -162,7 +162,7 @@ func sameCommon(a, b *Interface) bool {
 		a.DefaultRoute == b.DefaultRoute && a.PeerDNS == b.PeerDNS && a.Delegate == b.Delegate && a.Metric == b.Metric &&
 		a.DNSMetric == b.DNSMetric && slices.Equal(a.DNS, b.DNS) && slices.Equal(a.DNSSearch, b.DNSSearch) &&
 		a.IP4Table == b.IP4Table && a.IP6Table == b.IP6Table && a.CarrierLossDelay == b.CarrierLossDelay &&
-		a.IP6Assign == b.IP6Assign && slices.Equal(a.IP6Class, b.IP6Class) &&
+		a.IP6Assign == b.IP6Assign && slices.Equal(a.IP6Class, b.IP6Class) && slices.Equal(a.Depends, b.Depends) &&
 		slices.Equal(a.Tags, b.Tags) && a.HasSettings == b.HasSettings && a.IPv6Set == b.IPv6Set &&
 		a.DisabledDevice == b.DisabledDevice && a.CheckupInterval == b.CheckupInterval && a.ProtoConfig == b.ProtoConfig && sameSettings(&a.Settings, &b.Settings)
 }

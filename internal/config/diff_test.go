@@ -88,6 +88,7 @@ func TestDiff(t *testing.T) {
 		{"10.0.0.1/24", "10.0.0.1/24\n list dns 9.9.9.9", "lan live"},
 		{"10.0.0.1/24", "10.0.0.1/24\n option ip4table 9", "lan live"},
 		{"10.0.0.1/24", "10.0.0.1/24\n option mtu 1400", "lan live"},
+		{"10.0.0.1/24", "10.0.0.1/24\n option depends wan", "lan live"},
 		{"10.0.0.1/24", "10.0.0.1/24\n option zone lan", "lan restart"},
 		{"10.0.0.1/24", "10.0.0.1/99", "lan restart"},
 		{"option proto static", "option proto none", "lan restart"},

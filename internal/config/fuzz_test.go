@@ -24,6 +24,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(diffBase)
 	f.Add("config device\n option name a\n option type 8021q\n option ifname a.5\n option vid 5\nconfig interface a\n option type bridge\n list ports a.5\n option device @a\n")
+	f.Add("config interface a\n list depends b\nconfig interface b\n option device @a\n option depends 'a b c'\n")
 	f.Add("config route\n option target default\n option interface x\nconfig interface x\n list ipaddr 1.2.3.4/31\n option proto static\n option ip6prefix ::/1,1,2,class=x,excluded=::/64\n")
 	opts := Options{Protos: map[string]Proto{"dhcp": {Options: map[string]Type{"hostname": TypeString, "n": TypeInt, "b": TypeBool, "l": TypeArray}}}}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -247,7 +247,7 @@ func (p *parser) sharedPorts() {
 // cycles finds devices that need themselves: each device below must be there
 // first. Devices in a cycle are left out.
 func (p *parser) cycles() {
-	f := &cycleFinder{devs: p.devs, at: map[*Device]int{}, next: map[*Device]*Device{}}
+	f := newCycleFinder(p.devicesBelow)
 	devs := p.byLine()
 	for _, d := range devs {
 		if f.at[d] == 0 {
@@ -273,37 +273,45 @@ func (p *parser) cycles() {
 	}
 }
 
-// cycleFinder walks the devices depth first.
-type cycleFinder struct {
-	devs map[string]*Device
-	at   map[*Device]int     // depth while on the path, -1 when done, 0 not seen
-	next map[*Device]*Device // of those in a cycle: the one below that leads round
+// devicesBelow gives the devices that must be there before a device.
+func (p *parser) devicesBelow(d *Device) (below []*Device) {
+	for _, name := range append([]string{d.Parent}, d.Ports...) {
+		if b := p.devs[name]; b != nil {
+			below = append(below, b)
+		}
+	}
+	return below
 }
 
-// visit gives the least depth that is reached from the device.
-func (f *cycleFinder) visit(d *Device, depth int) int {
-	f.at[d] = depth
+// cycleFinder walks what needs each other depth first. Of each cycle it finds
+// at least one node.
+type cycleFinder[T comparable] struct {
+	below func(T) []T
+	at    map[T]int // depth while on the path, -1 when done, 0 not seen
+	next  map[T]T   // of those in a cycle: the one below that leads round
+}
+
+func newCycleFinder[T comparable](below func(T) []T) *cycleFinder[T] {
+	return &cycleFinder[T]{below: below, at: map[T]int{}, next: map[T]T{}}
+}
+
+// visit gives the least depth that is reached from a node.
+func (f *cycleFinder[T]) visit(n T, depth int) int {
+	f.at[n] = depth
 	least := depth + 1
-	step := func(name string) {
-		b := f.devs[name]
-		if b == nil || f.at[b] < 0 {
-			return
-		}
+	for _, b := range f.below(n) {
 		low := f.at[b]
+		if low < 0 {
+			continue
+		}
 		if low == 0 {
 			low = f.visit(b, depth+1)
 		}
 		if low < least {
 			least = low
-			f.next[d] = b
+			f.next[n] = b
 		}
 	}
-	if d.Parent != "" {
-		step(d.Parent)
-	}
-	for _, port := range d.Ports {
-		step(port)
-	}
-	f.at[d] = -1
+	f.at[n] = -1
 	return least
 }

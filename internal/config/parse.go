@@ -97,6 +97,7 @@ func (p *parser) run(secs []section) {
 	}
 	p.graph()
 	p.aliases()
+	p.dependencies()
 	for i := range secs {
 		if t := secs[i].typ; t == "route" || t == "route6" {
 			p.routeSection(&secs[i])

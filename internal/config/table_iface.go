@@ -56,6 +56,7 @@ var interfaceOptions = newGroup("interface, alias", "A `config interface` sectio
 	spec{name: "ip6ifaceid", kind: text, allow: allowIfaceID, def: "::1", meaning: "interface identifier of assigned addresses", set: func(t *target, v value) { t.p.ip6IfaceID(t, &v) }},
 	spec{name: "ip6class", kind: list, def: "all", meaning: "classes of prefixes to take from: names of interfaces, classes that they give, local for ula_prefix", set: setIface(func(d *ifaceDraft, v value) { d.IP6Class = v.l })},
 	spec{name: "ip6weight", kind: number, min: 0, max: maxInt32, def: "0", meaning: "of two that take subnets of one length the heavier comes first", set: setIface(func(d *ifaceDraft, v value) { d.IP6Assign.Weight = uint32(v.n) })},
+	spec{name: "depends", kind: list, allow: allowDepends, def: "none", meaning: "netbraid: interfaces that this one runs on top of: it is up only while they are", set: setIface(func(d *ifaceDraft, v value) { d.Depends = v.l })},
 	spec{name: "renew", kind: yesno, meaning: "renew on a topology change", later: true},
 	spec{name: "jail", kind: text, meaning: "container that the device moves into while that runs; the interface does not come up by itself", set: setIface(func(d *ifaceDraft, v value) { d.Jail = v.s })},
 	spec{name: "jail_device", kind: linkname, def: "device", meaning: "name in the container", set: setIface(func(d *ifaceDraft, v value) { d.JailDevice = v.s })},

@@ -175,6 +175,10 @@ type Interface struct {
 	// does not come up by itself.
 	Jail, JailDevice, HostDevice string
 
+	// Depends names the interfaces that must be up for this one to be set up
+	// and to stay so. They are other interfaces, and none depends on this one.
+	Depends []string
+
 	// Settings are device options that stand in the interface section.
 	Settings    model.Settings
 	HasSettings bool

@@ -56,6 +56,7 @@ func (c *Core) configure(next *config.Config) {
 			c.order = append(c.order, n)
 		}
 	}
+	c.configureDepends(next)
 	c.aliases = map[string]map[string]bool{}
 	for _, ic := range next.Interfaces {
 		if p := parentOf(ic); p != "" {
@@ -188,5 +189,6 @@ func (c *Core) dropInterface(n string) {
 			break
 		}
 	}
+	c.checkDependents(n)
 	c.act(Object{Interface: n, Gone: true})
 }

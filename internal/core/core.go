@@ -65,10 +65,12 @@ type Core struct {
 
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
-	check    map[string]bool            // interfaces to look at
-	dirty    map[string]bool            // interfaces whose objects have to be computed
-	settling map[string]bool            // interfaces that wait for what they want to be in place
-	due      map[string]time.Time       // interfaces that want a Tick
+	// dependents are the interfaces that are up only while another is.
+	dependents map[string][]string
+	check      map[string]bool      // interfaces to look at
+	dirty      map[string]bool      // interfaces whose objects have to be computed
+	settling   map[string]bool      // interfaces that wait for what they want to be in place
+	due        map[string]time.Time // interfaces that want a Tick
 
 	shown version
 	asked runtime // what callers asked for, beside the configuration

@@ -62,6 +62,9 @@ func (c *Core) checkMachine(n string, m *iface.Machine, owns bool) error {
 			return fmt.Errorf("interface %s is %s and still has an offer", n, m.State())
 		}
 	case iface.Up:
+		if on := c.missing(m); on != "" {
+			return fmt.Errorf("interface %s is up and %s, which it depends on, is not", n, on)
+		}
 		l3 := m.L3Device()
 		if l3 == "" && !m.Flags().NoDevice {
 			return fmt.Errorf("interface %s is up without a layer 3 device", n)

@@ -86,7 +86,9 @@ func (c *Core) checkInterface(n string) {
 	if dev, alias := c.resolve(m); dev != m.Device() && !(alias && c.waitsFor(m, dev)) {
 		c.setDevice(m, dev, alias)
 	}
+	m.SetWaiting(c.missing(m) != "")
 	m.Check(c.now)
+	c.checkDependents(n)
 	c.claimL3(m)
 	c.notices(m)
 	c.noteState(m)
@@ -201,6 +203,7 @@ func (c *Core) claimL3(m *iface.Machine) {
 		}
 	}
 	if l3 != "" {
+		c.makeTunnel(m, l3)
 		c.graph.Claim(l3, user)
 	}
 }

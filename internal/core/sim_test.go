@@ -654,6 +654,7 @@ config interface 'two'
 	list ipaddr '10.0.0.1/24'
 	list ipaddr '10.0.0.2/24'
 	option force_link '0'
+	option depends 'lan'
 config route
 	option interface 'two'
 	option target '198.51.100.0/24'
@@ -671,6 +672,7 @@ config interface 'wan'
 config interface 'alias'
 	option device '@two'
 	option proto 'static'
+	list depends 'wan'
 	option ipaddr '10.0.0.3/24'
 `}
 

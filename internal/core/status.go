@@ -22,6 +22,12 @@ func (c *Core) IsSettled() bool { return c.settled }
 
 // WhyAbsent says why an interface has no device, in words.
 func (c *Core) WhyAbsent(m *iface.Machine) string {
+	if on := c.missing(m); on != "" {
+		if c.ifaces[on] == nil {
+			return "it depends on interface " + on + ", which is not there"
+		}
+		return "it depends on interface " + on + ", which is not up"
+	}
 	if m.HostLost() {
 		return c.whyNoWay(m.Config.Name)
 	}

@@ -156,6 +156,19 @@ func (m *Machine) SetDevice(now time.Time, device string, follow bool) {
 	}
 }
 
+// SetWaiting tells whether an interface that this one depends on is not up:
+// then it is not available, which a Check acts on. Failures from before it was
+// up count no more.
+func (m *Machine) SetWaiting(waiting bool) {
+	if m.waiting && !waiting {
+		m.attempts, m.retryAt = 0, time.Time{}
+	}
+	m.waiting = waiting
+}
+
+// Waiting tells what SetWaiting was told.
+func (m *Machine) Waiting() bool { return m.waiting }
+
 // Deliver hands a message from outside to the handler.
 func (m *Machine) Deliver(now time.Time, payload any) {
 	if m.state == Down {

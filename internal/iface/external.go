@@ -48,8 +48,9 @@ func (m *Machine) setUp(now time.Time) {
 // goes on as long as it is not down.
 func (m *Machine) wanted() bool { return m.Autostart || m.blocked && m.state != Down }
 
-// withheld tells whether handler or host dependency keep the interface down.
-func (m *Machine) withheld() bool { return m.unavailable || m.lost }
+// withheld tells whether handler, host dependency or an interface that it
+// depends on keep the interface down.
+func (m *Machine) withheld() bool { return m.unavailable || m.lost || m.waiting }
 
 // availableAlone tells whether an interface that needs no device can be
 // brought up.

@@ -83,6 +83,8 @@ type Machine struct {
 	wakeAt    time.Time // the handler's timer
 	lossAt    time.Time // carrier lost: taken down then
 
+	waiting bool // an interface that it depends on is not up
+
 	external // what only a handler outside brings
 
 	notices []Notice
