@@ -93,6 +93,7 @@ const (
 	SVLAN   DeviceType = "8021ad"
 	Veth    DeviceType = "veth"
 	MACVLAN DeviceType = "macvlan"
+	Tunnel  DeviceType = "tunnel" // only what a protocol handler asks for
 )
 
 // Device is a `config device` section, or a device that another section
@@ -127,6 +128,9 @@ type Device struct {
 
 	// MACVLAN only: rtnl.MACVLAN mode (1 private, 2 vepa, 4 bridge, 8 passthru).
 	Mode uint32
+
+	// Tunnel only: IFLA_INFO_KIND and IFLA_INFO_DATA.
+	Kind, Data string
 
 	// Veth only.
 	PeerName string

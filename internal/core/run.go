@@ -203,6 +203,7 @@ func (c *Core) claimL3(m *iface.Machine) {
 		}
 	}
 	if l3 != "" {
+		c.makeTunnel(m, l3)
 		c.graph.Claim(l3, user)
 	}
 }

@@ -107,7 +107,7 @@ func (g *Graph) Configure(devs []*config.Device) {
 		next[c.Name] = c
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.devs)) {
-		if d := g.devs[name]; d != nil && d.cfg != nil && next[name] == nil {
+		if d := g.devs[name]; d != nil && d.cfg != nil && d.cfg.Type != config.Tunnel && next[name] == nil {
 			g.setConfig(d, nil)
 			g.Unuse(name, configUser)
 		}
@@ -388,7 +388,7 @@ func (g *Graph) isPresent(d *Device, l *rtnl.Link) bool {
 		return false
 	case c.Type == config.Bridge:
 		return c.BridgeEmpty || d.prepared || slices.ContainsFunc(d.below(), func(p string) bool { return g.Present(p) })
-	case c.Type == config.Veth:
+	case c.Type == config.Veth, c.Type == config.Tunnel:
 		return true
 	case c.Parent != "":
 		return g.Present(c.Parent)

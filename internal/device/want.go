@@ -106,6 +106,9 @@ func (g *Graph) wantType(w *plan.LinkWant, d *Device) {
 		w.Create = true
 		w.Link.Kind = "veth"
 		w.Peer, w.PeerHW = c.PeerName, c.PeerAddr
+	case config.Tunnel:
+		w.Create = true
+		w.Link.Kind, w.Link.Data = c.Kind, c.Data
 	}
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -98,8 +99,14 @@ func (p *Planner) fits(w *LinkWant, l *rtnl.Link) bool {
 	if waiting != "" && w.Fixed&rtnl.LinkParent != 0 {
 		return true // not to be judged before the parent is there
 	}
+	if o := p.owned.Links[l.Index]; o != nil && o.Created && o.Data != infoData(w) {
+		return false
+	}
 	return l.Kind == w.Link.Kind && (w.Fixed&w.Set).Diff(&want, l) == 0
 }
+
+// infoData is what a link is made with that has no field to compare.
+func infoData(w *LinkWant) string { return hex.EncodeToString([]byte(w.Link.Data)) }
 
 // createFields are sent with the creation of a link.
 const createFields = rtnl.LinkUp | rtnl.LinkAddr | rtnl.LinkParent | rtnl.BridgeFields | rtnl.VLANFields |
@@ -141,7 +148,7 @@ func (p *Planner) createLink(w *LinkWant) {
 		return
 	}
 	p.pending[w.Name] = req.Index
-	o := &OwnedLink{Index: req.Index, Name: w.Name, Created: true, Kind: w.Link.Kind, Depth: w.Depth, Sysctl: map[string]string{}}
+	o := &OwnedLink{Index: req.Index, Name: w.Name, Created: true, Kind: w.Link.Kind, Data: infoData(w), Depth: w.Depth, Sysctl: map[string]string{}}
 	p.owned.Links[req.Index] = o
 	p.record(Record{Link: o})
 }

@@ -13,6 +13,7 @@ type OwnedLink struct {
 	Name    string // when it became ours
 	Created bool
 	Kind    string // of a link that we made
+	Data    string `json:",omitempty"` // IFLA_INFO_DATA that it was made with, in hex
 	Taken   bool   // what others had on it has been made ours (takeover)
 	Depth   int
 	Set     rtnl.LinkField    // fields that we changed

@@ -1,0 +1,84 @@
+package capture
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"netbraid/internal/nstest"
+	"netbraid/internal/vmtest"
+	"netbraid/ubus"
+)
+
+// TestTunnels: tunnels that a handler asks for are made, addressed, and gone
+// with the interface; with what the kernel then says of them. Kinds that this
+// kernel lacks are tried on the test kernel (make vmtest).
+func TestTunnels(t *testing.T) {
+	for _, c := range []struct {
+		kind, options, want string
+	}{
+		{"vxlan", "mode vxlan|ipaddr 192.0.2.1|peeraddr 192.0.2.2|key 77|tunlink up|ttl 9|macaddr 02:00:00:00:00:77",
+			"mtu 1280|02:00:00:00:00:77|vxlan id 77 remote 192.0.2.2 local 192.0.2.1 dev eth0|dstport 4789|ttl 9"},
+		{"vxlan", "mode vxlan6|ipaddr 2001:db8::1|peeraddr 2001:db8::2|key 78", "vxlan id 78 remote 2001:db8::2 local 2001:db8::1"},
+		{"ipip", "mode ipip|ipaddr 192.0.2.1|peeraddr 192.0.2.2|ttl 64", "mtu 1280|ipip|remote 192.0.2.2 local 192.0.2.1 ttl 64 pmtudisc"},
+		{"sit", "mode sit|ipaddr 192.0.2.1|peeraddr 192.0.2.2|tunlink up|ttl 64|mtu 1400", "mtu 1400|sit|remote 192.0.2.2 local 192.0.2.1 dev eth0 ttl 64"},
+		{"sit", "mode sit|ipaddr 192.0.2.1|prefix 2001:db8::/32", "6rd-prefix 2001:db8::/32"},
+		{"gre", "mode greip|ipaddr 192.0.2.1|peeraddr 192.0.2.2|key 42", "remote 192.0.2.2 local 192.0.2.1|ikey 0.0.0.42 okey 0.0.0.42"},
+		{"gretap", "mode gretapip|ipaddr 192.0.2.1|peeraddr 192.0.2.2|macaddr 02:00:00:00:00:79", "gretap remote 192.0.2.2|02:00:00:00:00:79"},
+		{"ip6gre", "mode greip6|ipaddr 2001:db8::1|peeraddr 2001:db8::2", "remote 2001:db8::2 local 2001:db8::1|hoplimit 64"},
+		{"ip6tnl", "mode ipip6|ipaddr 2001:db8::1|peeraddr 2001:db8::2|tunlink up", "ip6tnl ipip6 remote 2001:db8::2 local 2001:db8::1 dev eth0|hoplimit 64"},
+		{"vti", "mode vtiip|ipaddr 192.0.2.1|peeraddr 192.0.2.2|key 7", "vti remote 192.0.2.2 local 192.0.2.1|ikey 0.0.0.7"},
+		{"vti6", "mode vtiip6|ipaddr 2001:db8::1|peeraddr 2001:db8::2|key 8", "vti6 remote 2001:db8::2 local 2001:db8::1"},
+		{"xfrm", "mode xfrm|key 5|tunlink up", "xfrm if_id 0x5"},
+	} {
+		t.Run(strings.ReplaceAll(c.options, "|", ","), func(t *testing.T) {
+			w := newWorld(t, 1, nil)
+			if !kindThere(w, c.kind) {
+				if vmtest.InVM() {
+					t.Fatalf("the test kernel has no links of kind %s", c.kind)
+				}
+				t.Skipf("this kernel has no links of kind %s: run make vmtest", c.kind)
+			}
+			w.scripts("tunnel")
+			text := "config interface up\n\toption device eth0\n\toption proto static\n\toption ipaddr 192.0.2.1/24\n\toption ip6addr 2001:db8::1/64\n" +
+				"config interface x\n\toption proto labtunnel\n"
+			for _, o := range strings.Split(c.options, "|") {
+				name, value, _ := strings.Cut(o, " ")
+				text += fmt.Sprintf("\toption %s '%s'\n", name, value)
+			}
+			w.config([]byte(text))
+			w.start()
+			look := func() string {
+				up, _, errs := w.state("x")
+				out, err := w.ns.Try("ip", "-d", "addr", "show", "dev", "t-x")
+				if !up || err != nil {
+					return "x is not up: " + errs + out
+				}
+				for _, want := range append(strings.Split(c.want, "|"), "172.20.0.1/30", "UP") {
+					if !strings.Contains(out, want) {
+						return fmt.Sprintf("%q is not in %s", want, out)
+					}
+				}
+				return ""
+			}
+			nstest.Eventually(t, 5*time.Second, look)
+			w.ns.IP("link del t-x") // somebody deletes it: it is made again
+			nstest.Eventually(t, 5*time.Second, look)
+			w.call(ubus.StatusOK, "network.interface.x", "down", nil)
+			nstest.Eventually(t, 5*time.Second, func() string {
+				if out, err := w.ns.Try("ip", "link", "show", "dev", "t-x"); err == nil {
+					return out
+				}
+				return ""
+			})
+		})
+	}
+}
+
+// kindThere tells whether the kernel can make links of a kind: only then is
+// something else wrong with a request that says nothing more.
+func kindThere(w *world, kind string) bool {
+	out, err := w.far.Try("ip", "link", "add", "probe", "type", kind)
+	return err == nil || !strings.Contains(out, "Unknown device type") && !strings.Contains(err.Error(), "Unknown device type")
+}
