@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -328,7 +329,7 @@ func (c *Core) linger(was map[string][]iface.SubnetAddr) {
 		kept = append(kept, l)
 		p.end(l.Until)
 		if m != nil && m.Offer() != nil {
-			p.subnets[l.Interface] = append(p.subnets[l.Interface], iface.SubnetAddr{Addr: l.Addr, Lingers: true,
+			p.subnets[l.Interface] = append(p.subnets[l.Interface], iface.SubnetAddr{Addr: l.Addr, Lingers: true, Taken: p.given(l.Addr),
 				PreferredUntil: l.Until.Add(-iface.LingerMax), ValidUntil: l.Until})
 		}
 	}
@@ -349,6 +350,18 @@ func (p *prefixes) boundLingers(name string) {
 			p.lingers = slices.Delete(p.lingers, i, i+1)
 		}
 	}
+}
+
+// given tells whether somebody has, of a subnet that lingers, the /64 that the
+// address is in.
+func (p *prefixes) given(addr netip.Prefix) bool {
+	onLink, _ := addr.Addr().Prefix(64)
+	for _, list := range p.assigned {
+		if slices.ContainsFunc(list, func(a iface.Assignment) bool { return a.Subnet.Overlaps(onLink) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // holds tells whether an interface has an address, and not on its way out.
@@ -377,4 +390,19 @@ func (c *Core) addPrefixes(m *iface.Machine, o *plan.Objects) *plan.Objects {
 		m.AddSubnets(o, ifindex, c.prefixes.subnets[m.Config.Name])
 	}
 	return o
+}
+
+// check tells when two have one subnet, or one of a prefix that is not there.
+func (p *prefixes) check() error {
+	for prefix, list := range p.assigned {
+		if !slices.ContainsFunc(p.known, func(d iface.Delegation) bool { return d.Prefix == prefix }) {
+			return fmt.Errorf("subnets are assigned from %s, which is not there", prefix)
+		}
+		for i, a := range list {
+			if !prefix.Contains(a.Subnet.Addr()) || i > 0 && list[i-1].Subnet.Overlaps(a.Subnet) {
+				return fmt.Errorf("assignments from %s are wrong: %v", prefix, list)
+			}
+		}
+	}
+	return nil
 }

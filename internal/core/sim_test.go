@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,7 @@ type world struct {
 	err     error
 	owned   *plan.Owned // as written down: survives a crash
 	outside             // programs of protocol handlers
+	subnets *core.SubnetMemory
 
 	shown        string // what is shown of interfaces, and the core's version then
 	shownVersion uint64
@@ -143,7 +145,7 @@ func simulate(seed uint64, trace func(string)) error {
 
 // boot starts a core, as a new process would.
 func (w *world) boot(seed uint64) {
-	w.core = core.New(core.Options{Owned: w.owned, Seed: seed, Protos: w.protos})
+	w.core = core.New(core.Options{Owned: w.owned, Subnets: w.subnets, Seed: seed, Protos: w.protos})
 	w.owned = plan.NewOwned()
 	for _, r := range w.core.Planner().Owned().Snapshot() {
 		w.owned.Apply(r)
@@ -170,7 +172,7 @@ func (w *world) do(a core.Action) {
 	case core.Subscribe:
 		w.jobs = append(w.jobs, func() {
 			w.kern.Subscribe(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
-				unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
+				unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEIGH)
 			w.epoch = a.Epoch
 			w.events = append(w.events, core.Subscribed{Epoch: a.Epoch})
 		})
@@ -180,6 +182,8 @@ func (w *world) do(a core.Action) {
 		for _, r := range a.Records {
 			w.owned.Apply(r)
 		}
+	case core.SaveSubnets:
+		w.subnets = &a.Memory
 	case core.Write:
 		w.write(a.Ops)
 	case core.ReadSysctl:
@@ -525,7 +529,7 @@ func (w *world) compare() {
 	if f := w.core.Planner().Failures(""); len(f) > 0 {
 		w.fail("failures remain without any cause: %v", f)
 	}
-	if got, want := lasting(mirrorLines(w.core)), lasting(w.dumpLines()); got != want {
+	if got, want := lasting(timeless(mirrorLines(w.core))), lasting(timeless(w.dumpLines())); got != want {
 		w.fail("the mirror differs from the kernel:\n%s", lineDiff(got, want))
 	}
 	links, objects := w.core.Planner().Wanted()
@@ -542,6 +546,11 @@ func (w *world) compare() {
 			wanted[k] = true
 			if w.core.Mirror().Addr(k) == nil {
 				w.fail("address %s is wanted and is not there", a.Local)
+			}
+		}
+		for _, n := range o.Neighs {
+			if have := w.core.Mirror().Neigh(n.Index, n.Dst); have == nil || have.LLAddr != n.LLAddr {
+				w.fail("neighbour %s is wanted and is not there", n.Dst)
 			}
 		}
 		for _, r := range o.Routes {
@@ -561,6 +570,21 @@ func (w *world) compare() {
 		}
 	}
 }
+
+var lifetimes = regexp.MustCompile(` valid \d+s`)
+var preferred = regexp.MustCompile(` preferred [1-9]\d*s`)
+
+// timeless leaves out the seconds that lifetimes have left, and whether they
+// have made an address deprecated, which nothing announces.
+func timeless(lines string) string {
+	lines = strings.ReplaceAll(preferred.ReplaceAllString(lifetimes.ReplaceAllString(lines, " valid"), " preferred"), " preferred 0s", " preferred")
+	lines = strings.ReplaceAll(lines, " deprecated", "")
+	// Nor does anything announce a change before duplicate address detection
+	// has ended.
+	return tentative.ReplaceAllString(lines, "$1")
+}
+
+var tentative = regexp.MustCompile(`(?m)(^addr .* tentative.*) valid preferred$`)
 
 // lineDiff lists the lines that only one has: "- mirror", "+ kernel".
 func lineDiff(mirror, kernel string) string {
@@ -620,6 +644,8 @@ config interface 'lan'
 	option device 'br-lan'
 	option proto 'static'
 	option ipaddr '192.168.1.1/24'
+	option ip6assign '60'
+	option ip6ifaceid 'eui64'
 config interface 'wan'
 	option device 'eth2'
 	option proto 'static'
@@ -627,10 +653,23 @@ config interface 'wan'
 	option gateway '203.0.113.1'
 	option ip6addr '2001:db8:1::2/64'
 	option ip6gw '2001:db8:1::1'
+	list ip6prefix '2001:db8:100::/56'
 config interface 'alias'
 	option device '@lan'
 	option proto 'static'
 	option ipaddr '192.168.50.1/24'
+	option ip6assign '64'
+config globals 'globals'
+	option ula_prefix 'fd12:3456:789a::/48'
+config neighbor
+	option interface 'lan'
+	option ipaddr '192.168.1.9'
+	option mac '02:00:00:00:00:09'
+config neighbor6
+	option interface 'wan'
+	option ipaddr '2001:db8:1::9'
+	option mac '02:00:00:00:00:69'
+	option router '1'
 `, `
 config device
 	option name 'br-lan'
@@ -641,12 +680,18 @@ config interface 'lan'
 	option device 'br-lan'
 	option proto 'static'
 	option ipaddr '192.168.1.7/24'
+	option ip6assign '62'
+	option ip6ifaceid 'random'
 	option force_link '0'
 config interface 'wan'
 	option device 'eth2'
 	option proto 'static'
 	option ipaddr '203.0.113.2/24'
 	option metric '10'
+	option ip6assign '62'
+	option ip6hint '4'
+	list ip6prefix '2001:db8:100::/56,30,90'
+	list ip6prefix '2001:db8:200::/62'
 	option mtu '1450'
 config interface 'two'
 	option device 'eth0'
@@ -655,6 +700,10 @@ config interface 'two'
 	list ipaddr '10.0.0.2/24'
 	option force_link '0'
 	option depends 'lan'
+config neighbor
+	option interface 'lan'
+	option ipaddr '192.168.1.9'
+	option mac '02:00:00:00:00:19'
 config route
 	option interface 'two'
 	option target '198.51.100.0/24'
@@ -666,9 +715,13 @@ config interface 'two'
 	option proto 'static'
 	list ipaddr '10.0.0.2/24'
 	option ip4table '100'
+config globals 'globals'
+	option ula_prefix 'fd12:3456:789a::/48'
 config interface 'wan'
 	option device 'eth2'
 	option proto 'none'
+	option ip6assign '64'
+	list ip6class 'local'
 config interface 'alias'
 	option device '@two'
 	option proto 'static'

@@ -90,6 +90,8 @@ type SubnetAddr struct {
 	PreferredUntil, ValidUntil time.Time
 	// Lingers: the prefix has gone, or was given to somebody else.
 	Lingers bool
+	// Taken: somebody else has it now, and with it the route.
+	Taken bool
 }
 
 // SubnetOf makes the address of an interface in a subnet.
@@ -132,6 +134,9 @@ func (m *Machine) addSubnet(o *plan.Objects, ifindex uint32, s *SubnetAddr) {
 	// The route stays as long as the address, so that hosts which do not know
 	// of the end yet are reached. (netifd lets the kernel make one, which
 	// outlives the return of the prefix.)
+	if s.Taken {
+		return
+	}
 	onLink, _ := s.Addr.Addr().Prefix(max(s.Addr.Bits(), 64))
 	r := subnetRoute(&config.StaticAddr{Prefix: onLink}, ifindex, m.Config.Metric, m.Config.IP6Table)
 	o.Routes = append(o.Routes, r)

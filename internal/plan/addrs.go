@@ -71,7 +71,7 @@ func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
 		p.ledger.waits(k)
 		return // LinkSeen wakes us
 	}
-	have := p.have.Addr(k)
+	have := p.asWritten(k, p.have.Addr(k))
 	_, ours := p.owned.Addrs[k]
 	switch {
 	case have == nil:
@@ -98,6 +98,33 @@ func (p *Planner) wantAddr(k model.AddrKey, owner string, w *rtnl.Addr) {
 		p.emit(&Op{Kind: AddrDel, Key: k, Owner: owner, Device: l.Name, Addr: &a, Detail: "to be made anew", rank: rankAddrDel})
 	default:
 		p.addAddr(k, owner, l, w, "replace")
+	}
+}
+
+// asWritten gives an observed address with what was written to it and is not
+// announced: the kernel says nothing of changes of an IPv6 address before
+// duplicate address detection has ended (inet6_addr_modify, net/ipv6/addrconf.c).
+func (p *Planner) asWritten(k model.AddrKey, have *rtnl.Addr) *rtnl.Addr {
+	w, ok := p.unsaid[k]
+	if !ok || have == nil || have.Flags&unix.IFA_F_TENTATIVE == 0 {
+		delete(p.unsaid, k)
+		return have
+	}
+	a := *have
+	a.Flags = a.Flags&^addrFlags | w.Flags&addrFlags
+	a.Priority, a.Preferred, a.Valid = w.Priority, w.Preferred, w.Valid
+	return &a
+}
+
+// notAnnounced notes an address that was changed while the kernel announces
+// nothing of it.
+func (p *Planner) notAnnounced(op *Op) {
+	if op.Kind != AddrAdd || !op.Replace || !op.Addr.Local.Is6() {
+		return
+	}
+	k := op.Key.(model.AddrKey)
+	if have := p.have.Addr(k); have != nil && have.Flags&unix.IFA_F_TENTATIVE != 0 {
+		p.unsaid[k] = *op.Addr
 	}
 }
 

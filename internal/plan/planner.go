@@ -55,10 +55,11 @@ type Planner struct {
 	proxies map[NeighKey]bool // written by this process, on a link that has been up since
 	// promote: links on which an address swap needs promote_secondaries.
 	promote  map[uint32]bool
-	ends     map[model.AddrKey]Lifetime // of wanted addresses that do not last for ever
-	refresh  map[model.AddrKey]bool     // of these, those whose lifetime is still to be written
-	verified bool                       // what an earlier process left has been held against the links
-	pending  map[string]uint32          // ifindex given to a link that is being created
+	unsaid   map[model.AddrKey]rtnl.Addr // written, and not announced yet
+	ends     map[model.AddrKey]Lifetime  // of wanted addresses that do not last for ever
+	refresh  map[model.AddrKey]bool      // of these, those whose lifetime is still to be written
+	verified bool                        // what an earlier process left has been held against the links
+	pending  map[string]uint32           // ifindex given to a link that is being created
 	lastIdx  uint32
 
 	hold    bool // nothing is removed or put back yet
@@ -78,7 +79,7 @@ func New(ns model.NS, have Have, owned *Owned, seed uint64) *Planner {
 		dirtyAddrs: map[model.AddrKey]struct{}{}, dirtyRoutes: map[model.RouteKey]struct{}{},
 		dirtyRules: map[RuleKey]struct{}{}, dirtyNeighs: map[NeighKey]struct{}{}, proxies: map[NeighKey]bool{}, ledger: newLedger(),
 		sysctl: map[model.SysctlKey]string{}, found: map[model.SysctlKey]string{}, asked: map[model.SysctlKey]bool{},
-		promote: map[uint32]bool{}, ends: map[model.AddrKey]Lifetime{}, refresh: map[model.AddrKey]bool{}, pending: map[string]uint32{}, hold: true,
+		promote: map[uint32]bool{}, unsaid: map[model.AddrKey]rtnl.Addr{}, ends: map[model.AddrKey]Lifetime{}, refresh: map[model.AddrKey]bool{}, pending: map[string]uint32{}, hold: true,
 	}
 	p.AllDirty()
 	return p
@@ -230,8 +231,13 @@ func (p *Planner) forgetLink(l *rtnl.Link) {
 		}
 	}
 	for _, k := range sortedBy(p.owned.Routes, model.RouteKey.Compare) {
-		if p.owned.Routes[k].Oif == l.Index {
-			p.dropRoute(k)
+		if p.owned.Routes[k].Oif != l.Index {
+			continue
+		}
+		was, replaces := p.owned.Was[k]
+		p.dropRoute(k)
+		if replaces && was.Oif != l.Index { // what it was to replace is still ours
+			p.ownRoute(&was)
 		}
 	}
 	for _, k := range sortedBy(p.owned.Neighs, compareNeighs) {
@@ -260,6 +266,7 @@ func (p *Planner) AddrSeen(old, new *rtnl.Addr) {
 		a = old
 	}
 	k := p.addrKey(a)
+	delete(p.unsaid, k)
 	_, ours := p.owned.Addrs[k]
 	if ours || p.want.addrs[k] != nil {
 		p.dirtyAddrs[k] = struct{}{}
@@ -509,6 +516,7 @@ func (p *Planner) Settle(now time.Time, r Result) {
 		p.failed(op, r.Err)
 		return
 	}
+	p.notAnnounced(op)
 	p.ledger.wrote(op)
 }
 

@@ -128,6 +128,20 @@ func withdraw[K comparable, V any](m map[K]*claim[V], k K, owner string) (gone b
 	return false
 }
 
+// routeHas tells whether somebody wants a route of this key that is so.
+func (w *want) routeHas(k model.RouteKey, is func(*rtnl.Route) bool) bool {
+	c := w.routes[k]
+	if c == nil {
+		return false
+	}
+	for _, r := range c.by {
+		if is(&r) {
+			return true
+		}
+	}
+	return false
+}
+
 func assert[K comparable, V any](m map[K]*claim[V], k K, owner string, v V) {
 	c := m[k]
 	if c == nil {
@@ -185,11 +199,15 @@ func (p *Planner) SetObjects(owner string, o *Objects) {
 		})
 	replace(old.Routes, o.Routes, p.routeKey,
 		func(k model.RouteKey, r *rtnl.Route) {
-			if withdraw(p.want.routes, k, owner) {
+			// Others may want the key on another link, or from another source.
+			withdraw(p.want.routes, k, owner)
+			if !p.want.routeHas(k, func(o *rtnl.Route) bool { return o.Oif == r.Oif }) {
 				index(p.want.routesOn, r.Oif, k, false)
 				for other := range p.want.routesOn[r.Oif] {
 					p.dirtyRoutes[other] = struct{}{} // one may have waited for this one
 				}
+			}
+			if !p.want.routeHas(k, func(o *rtnl.Route) bool { return o.PrefSrc == r.PrefSrc }) {
 				index(p.want.routesFrom, r.PrefSrc, k, false)
 			}
 			p.touchRoute(k)

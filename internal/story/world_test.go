@@ -100,7 +100,7 @@ func settled(lines []string) []string {
 		l = timeless(l)
 		lines[i] = l
 		if strings.HasPrefix(l, "addr ") && strings.Contains(l, " tentative") {
-			lines[i] = addrMetric.ReplaceAllString(l, "")
+			lines[i] = strings.TrimSuffix(addrMetric.ReplaceAllString(l, ""), " valid preferred")
 		}
 	}
 	return lines
