@@ -155,6 +155,7 @@ func (e *Engine) lose(now time.Time) {
 	}
 	e.subscribed = false
 	e.state = [kindEnd]kindState{}
+	e.routes.OutOfOrder(false)
 	e.epoch++
 	e.attempts++
 	if e.attempts <= 2 {
@@ -279,7 +280,7 @@ func (e *Engine) DumpDone(now time.Time, epoch uint32, k rtnl.Kind, complete, in
 	st.failed = !complete || interrupted
 	switch {
 	case st.failed:
-		st.phase = replaying
+		e.startReplay(k)
 		e.stats.Incomplete++
 	case e.confirms(k, st):
 		return

@@ -69,7 +69,7 @@ func (e *Engine) work() {
 			if !e.sweep(k, budget*scanPerMessage) {
 				return
 			}
-			st.phase = replaying
+			e.startReplay(k)
 		}
 		if st.phase == replaying && (!e.replay(st, &budget) || epoch != e.epoch) {
 			return
@@ -80,17 +80,19 @@ func (e *Engine) work() {
 	}
 }
 
+// startReplay begins to apply what has waited.
+func (e *Engine) startReplay(k rtnl.Kind) {
+	e.state[k].phase = replaying
+	if k == rtnl.KindRoute {
+		e.routes.OutOfOrder(true)
+	}
+}
+
 // replay applies notifications that have waited. It is false when some are
 // left.
 func (e *Engine) replay(st *kindState, budget *int) bool {
 	e.replaying = true
-	e.routes.Ambiguous()
-	defer func() {
-		e.replaying = false
-		// Several routes of one key may have been put where they are not: the
-		// dump is believed for now, and made again.
-		st.doubt = e.routes.Ambiguous() || st.doubt
-	}()
+	defer func() { e.replaying = false }()
 	for *budget > 0 {
 		b := st.pending.next()
 		if b == nil {
@@ -108,6 +110,12 @@ func (e *Engine) replay(st *kindState, budget *int) bool {
 func (e *Engine) finish(k rtnl.Kind) {
 	st := &e.state[k]
 	st.phase = idle
+	if k == rtnl.KindRoute {
+		// What was told may have been done to other routes than in order: the
+		// dump is believed for now, and made again.
+		st.doubt = e.routes.Ambiguous() || st.doubt
+		e.routes.OutOfOrder(false)
+	}
 	if st.failed {
 		st.failed = false
 		if st.tries++; st.tries <= 2 {

@@ -38,7 +38,10 @@ type Table struct {
 	// twiceBefore is twice of the dump before.
 	twiceBefore []rtnl.Route
 
-	ambiguous bool // a key with several routes was touched
+	ambiguous bool // see Ambiguous
+	// displaced has the hashes of keys whose only route was replaced by a message
+	// told out of order; nil while order holds.
+	displaced map[uint64]struct{}
 
 	layouts [8]layout
 	raw     []byte // scratch of split
@@ -168,6 +171,9 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 	}
 	if e.attr != several && e.attr != id && (flags&unix.NLM_F_REPLACE != 0 || dump && !marked ||
 		sameRoute(&t.attrs.list[e.attr].route, &t.attrs.list[id].route)) {
+		if t.displaced != nil {
+			t.displaced[h] = struct{}{}
+		}
 		hold(&t.attrs, id, k)
 		drop(&t.attrs, e.attr, k)
 		e.attr = id
@@ -185,9 +191,13 @@ func cut[K hashed](t *Table, s *slots[K], k K) (changed, done bool) {
 	if s.n == 0 {
 		return false, true
 	}
-	i, found := s.find(k, k.hash(s.seed))
+	h := k.hash(s.seed)
+	i, found := s.find(k, h)
 	if !found {
 		return false, true
+	}
+	if _, was := t.displaced[h]; was {
+		t.ambiguous = true
 	}
 	id, known := t.attrs.byOctets(t.raw)
 	if !known || id != s.e[i].attr {
@@ -210,20 +220,27 @@ func (t *Table) general(body []byte, edit func([]row, *rtnl.Route) ([]row, bool)
 	return key, t.edit(key, r, edit), nil
 }
 
-// Ambiguous tells, once, whether a key that has several routes was touched. What
-// a message does to them depends on the place that each has: told out of order,
-// it may do something else.
-func (t *Table) Ambiguous() bool {
-	a := t.ambiguous
+// OutOfOrder says that the messages that follow are older than what a dump has
+// shown, or (false) that they are in the kernel's order again.
+func (t *Table) OutOfOrder(on bool) {
 	t.ambiguous = false
-	return a
+	t.displaced = nil
+	if on {
+		t.displaced = map[uint64]struct{}{}
+	}
 }
+
+// Ambiguous tells whether a message told out of order may have done something
+// else than in order: to one of several routes of a key, where the place of each
+// counts, or a removal of what had replaced a route that a dump has shown (of
+// two, the dump has shown the one that is left).
+func (t *Table) Ambiguous() bool { return t.ambiguous }
 
 func (t *Table) edit(key model.RouteKey, r *rtnl.Route, f func([]row, *rtnl.Route) ([]row, bool)) (changed bool) {
 	edit := func(rows []row, r *rtnl.Route) ([]row, bool) {
 		n := len(rows)
 		rows, changed := f(rows, r)
-		t.ambiguous = t.ambiguous || max(n, len(rows)) > 1
+		t.ambiguous = t.ambiguous || t.displaced != nil && max(n, len(rows)) > 1
 		return rows, changed
 	}
 	k4, k6, family := t.slotKey(&key)
