@@ -248,6 +248,13 @@ func TestKernelBridgePorts(t *testing.T) {
 	w := newWorld(t)
 	w.buildLinks()
 	full := w.links()["lan0"]
+	for range 300 { // the bridge takes its time to listen
+		if full.Port.State != 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		full = w.links()["lan0"]
+	}
 	if full.Port.State != 1 || full.Port.No != 1 {
 		t.Errorf("state %d and number %d of the port, want 1 (listening, with the spanning tree) and 1", full.Port.State, full.Port.No)
 	}
