@@ -190,3 +190,51 @@ func TestAsks15NoNoise(t *testing.T) {
 		t.Errorf("%q", l)
 	}
 }
+
+// TestNewDaemon: a daemon that is started anew finds no program of the old one,
+// sets its interfaces up again, and their addresses stay all the while.
+func TestNewDaemon(t *testing.T) {
+	w := newWorld(t, 12, nil)
+	w.scripts("host-proto-shell")
+	w.config([]byte("config interface full\n\toption device eth2\n\toption proto labtest\n\toption mode full\n"))
+	w.start()
+	up := func() string {
+		if up, _, errs := w.state("full"); !up {
+			return errs
+		}
+		return ""
+	}
+	nstest.Eventually(t, 5*time.Second, up)
+	monitor := make(chan string, 1)
+	stop := make(chan struct{})
+	go func() {
+		gone := ""
+		for {
+			select {
+			case <-stop:
+				monitor <- gone
+				return
+			default:
+			}
+			out, _ := w.ns.Try("ip", "addr", "show", "dev", "eth2")
+			for _, a := range []string{"10.50.0.2/24", "2001:db8:50::2/64"} {
+				if !strings.Contains(out, a) {
+					gone = a + " was gone"
+				}
+			}
+		}
+	}()
+	w.halt()
+	for _, f := range []string{"full.task", "full.script"} {
+		if _, err := os.Stat(filepath.Join(w.dir, "run", "helpers", f)); err == nil {
+			t.Errorf("the old daemon has left %s", f)
+		}
+	}
+	w.start()
+	nstest.Eventually(t, 5*time.Second, up)
+	time.Sleep(300 * time.Millisecond)
+	close(stop)
+	if gone := <-monitor; gone != "" {
+		t.Error(gone)
+	}
+}

@@ -95,3 +95,51 @@ func kindThere(w *world, kind string) bool {
 	out, err := w.far.Try("ip", "link", "add", "probe", "type", kind)
 	return err == nil || !strings.Contains(out, "Unknown device type") && !strings.Contains(err.Error(), "Unknown device type")
 }
+
+// TestAsks3TunnelFollowsItsUplink: the peer of a tunnel gets a route of its own
+// the way that it is reached; without a way the tunnel is down, says why, and
+// comes back with the way.
+func TestAsks3TunnelFollowsItsUplink(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.scripts("tunnel")
+	w.config([]byte(`config interface up
+	option device eth0
+	option proto static
+	option ipaddr 192.0.2.1/24
+	option gateway 192.0.2.254
+config interface x
+	option proto labtunnel
+	option mode vxlan
+	option ipaddr 192.0.2.1
+	option peeraddr 198.51.100.9
+	option key 77
+`))
+	w.start()
+	const route = "198.51.100.9 via 192.0.2.254 dev eth0"
+	is := func(want bool) {
+		t.Helper()
+		nstest.Eventually(t, 8*time.Second, func() string {
+			up, pending, errs := w.state("x")
+			if routes := w.ns.IP("-4 route show"); up != want || pending || strings.Contains(routes, route) != want {
+				return fmt.Sprint(up, pending, errs, routes)
+			}
+			return ""
+		})
+	}
+	is(true)
+	w.call(ubus.StatusOK, "network.interface.up", "down", nil)
+	is(false)
+	if _, _, errs := w.state("x"); !strings.Contains(errs, `"NO_DEVICE"`) || !strings.Contains(errs, "there is no way to 198.51.100.9") {
+		t.Errorf("errors: %s", errs)
+	}
+	w.call(ubus.StatusOK, "network.interface.up", "up", nil)
+	is(true)
+	w.call(ubus.StatusOK, "network.interface.x", "down", nil)
+	nstest.Eventually(t, 5*time.Second, func() string {
+		up, _, errs := w.state("x")
+		if routes := w.ns.IP("-4 route show"); up || strings.Contains(routes, route) {
+			return errs + routes
+		}
+		return ""
+	})
+}

@@ -29,6 +29,7 @@ type world struct {
 	daemon  *daemon.Daemon
 	protos  proto.Registry // nil: the built-in ones
 	env     []string       // of protocol scripts
+	halt    func()         // ends daemon, bus and client before the test does
 
 	mu     sync.Mutex
 	events []string // "ifup lan", as heard
@@ -103,12 +104,16 @@ func (w *world) start() {
 	ended := make(chan error, 1)
 	run, stop := context.WithCancel(ctx)
 	go func() { ended <- d.Run(run) }()
-	t.Cleanup(func() {
+	w.halt = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Errorf("daemon: %v", err)
 		}
+		bus.Close()
+		w.client.Close()
+		cancel()
 	})
+	t.Cleanup(w.halt)
 	select {
 	case <-d.Settled():
 	case <-time.After(15 * time.Second):

@@ -115,6 +115,7 @@ func (c *Core) effects(m *iface.Machine) (st Status) {
 			c.log(levelWarn, "protocol handler: "+o.Message, "interface", n, "proto", m.Config.Proto)
 		case proto.Sweep:
 			c.act(Sweep{n, c.helpers.generation})
+			c.restNeeds(m)
 		}
 	}
 	return st
@@ -264,10 +265,29 @@ func (c *Core) forgetNeeds(name string) {
 	}
 }
 
+// restNeeds takes the routes off that an interface has needed and, being down,
+// needs no more. What it waits for it still waits for, if it is to come back.
+func (c *Core) restNeeds(m *iface.Machine) {
+	n := m.Config.Name
+	if !m.Autostart {
+		c.forgetNeeds(n)
+		return
+	}
+	for _, d := range c.helpers.needs[n] {
+		if via := c.ifaces[d.got]; via != nil {
+			via.MarkDirty()
+			c.check[d.got] = true
+		}
+	}
+}
+
 // neededThrough lists the hosts that need a route of their own through an
 // interface.
 func (c *Core) neededThrough(name string) (hosts []netip.Addr) {
 	for _, n := range sortedKeys(c.helpers.needs) {
+		if m := c.ifaces[n]; m == nil || m.State() == iface.Down {
+			continue
+		}
 		for _, d := range c.helpers.needs[n] {
 			if d.got == name && d.host.IsValid() && !d.onLink {
 				hosts = append(hosts, d.host)
