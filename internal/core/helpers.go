@@ -42,19 +42,12 @@ type (
 		Program
 		Exit proto.Exit
 	}
-	// Remember: what a handler outside offers now has changed, so that a later
-	// process can go on from there; nil for nothing.
-	Remember struct {
-		Interface string
-		Saved     *proto.Saved
-	}
 )
 
-func (Spawn) isAction()    {}
-func (Kill) isAction()     {}
-func (Sweep) isAction()    {}
-func (Remember) isAction() {}
-func (Exited) isEvent()    {}
+func (Spawn) isAction() {}
+func (Kill) isAction()  {}
+func (Sweep) isAction() {}
+func (Exited) isEvent() {}
 
 // helpers is what the core knows of programs of handlers.
 type helpers struct {

@@ -26,22 +26,8 @@ type external struct {
 	l3Link      bool // and had a carrier
 	l3By        time.Time
 	offerEnds   time.Time // when something of the offer is over
-	saved       *proto.Saved
 	effects     []proto.Output
 	answer      proto.Status
-}
-
-// Adopt makes the first setup go on with what an earlier process has left.
-func (m *Machine) Adopt(s *proto.Saved) { m.saved = s }
-
-// setUp tells the handler to begin.
-func (m *Machine) setUp(now time.Time) {
-	if s := m.saved; s != nil {
-		m.saved = nil
-		m.tell(now, proto.Input{Kind: proto.Adopt, Saved: s})
-		return
-	}
-	m.tell(now, proto.Input{Kind: proto.Setup})
 }
 
 // wanted tells whether somebody wants the interface up: one that is blocked

@@ -295,7 +295,7 @@ func (m *Machine) begin(now time.Time, _ *proto.Output) {
 	}
 	m.state = SettingUp
 	m.settling = false
-	m.setUp(now)
+	m.tell(now, proto.Input{Kind: proto.Setup})
 }
 
 // ConfigErrors lists what is wrong with the section of the interface, which
@@ -383,16 +383,20 @@ func (m *Machine) becomeUp(now time.Time, _ *proto.Output) {
 	m.notices = append(m.notices, IfUp)
 }
 
-// drop takes everything off that was offered.
-func (m *Machine) drop() {
+// leave is the end of being up, or of the way there.
+func (m *Machine) leave() {
 	if m.state == Up {
 		m.notices = append(m.notices, IfDown)
 	}
-	m.offer = nil
 	m.settling = false
-	m.lossAt = time.Time{}
-	m.l3By, m.offerEnds = time.Time{}, time.Time{}
+	m.lossAt, m.l3By = time.Time{}, time.Time{}
 	m.dirty = true
+}
+
+// drop takes everything off that was offered.
+func (m *Machine) drop() {
+	m.leave()
+	m.offer, m.offerEnds = nil, time.Time{}
 }
 
 func (m *Machine) lose(_ time.Time, _ *proto.Output) {
@@ -422,8 +426,13 @@ func (m *Machine) backoff() time.Duration {
 	return time.Duration(float64(d) * (0.75 + 0.5*m.rng.Float64()))
 }
 
+// tearDown has the handler take down what it has made. Programs of a handler
+// outside may need their addresses for that (a DHCP client gives its lease back
+// from its address): those stay until it has finished.
 func (m *Machine) tearDown(now time.Time, _ *proto.Output) {
-	m.drop()
+	if m.leave(); !m.spec.Flags.External {
+		m.drop()
+	}
 	m.removing = m.removing || m.Dynamic && m.next == nil
 	m.state = TearingDown
 	m.tell(now, proto.Input{Kind: proto.Teardown})
@@ -440,6 +449,7 @@ func (m *Machine) finish(now time.Time, _ *proto.Output) {
 		m.retryAt = now.Add(m.backoff())
 	}
 	m.state = Down
+	m.drop()
 	m.ended()
 	m.wakeAt = time.Time{}
 	m.adoptNext()

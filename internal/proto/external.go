@@ -40,7 +40,6 @@ type cause uint8
 
 const (
 	onSetup cause = iota
-	onAdopt
 	onTeardown
 	onForce
 	onRenew
@@ -69,7 +68,6 @@ func init() {
 	steps = [phases][causes]step{
 		down: {
 			onSetup:    (*external).begin,
-			onAdopt:    (*external).adopt,
 			onTeardown: (*external).finished,
 			onForce:    (*external).finished,
 			onLinkDown: nothingToDo,
@@ -149,8 +147,6 @@ func (h *external) Handle(in Input) []Output {
 	switch in.Kind {
 	case Setup:
 		return h.do(onSetup, &in)
-	case Adopt:
-		return h.do(onAdopt, &in)
 	case Teardown:
 		if in.Force {
 			return h.do(onForce, &in)
@@ -217,16 +213,6 @@ func (h *external) begin(in *Input) []Output {
 	h.phase = setup
 	h.lastError, h.renew, h.restart, h.killed, h.said, h.offer = -1, false, false, false, false, nil
 	return []Output{{Kind: WakeAt}, h.run("setup", in)}
-}
-
-// adopt goes on with what an earlier process has left.
-func (h *external) adopt(in *Input) []Output {
-	h.phase = up
-	h.lastError, h.offer = -1, in.Saved.Offer
-	if in.Saved.Task {
-		h.running[Task] = true
-	}
-	return []Output{{Kind: WakeAt}, {Kind: Offered, Offer: h.offer}}
 }
 
 func (h *external) finished(*Input) []Output { return []Output{{Kind: Finished}} }

@@ -213,10 +213,6 @@ func TestStories(t *testing.T) {
 			{Ended, func(in *Input) { in.Exit = Exit{Slot: Script, Code: -1, Reason: "no such file"} },
 				"error EXEC_FAILED; error SETUP_FAILED; no timer; teardown; timer 5s"},
 		}},
-		{"adopted", plain, []line{
-			{Adopt, func(in *Input) { in.Saved = &Saved{Offer: &Offer{}, Task: true} }, "no timer; offered"},
-			{Ended, exit(Task, -1), "error TASK_EXITED; lost; no timer; teardown; timer 5s"},
-		}},
 		{"what the script has said is enough", plain, []line{
 			{Setup, none, "no timer; setup"},
 			{Message, action(3, Field{"error", []any{"MY_ERROR"}}), "error MY_ERROR; 0"},

@@ -97,8 +97,6 @@ const (
 	// L3Gone: the layer 3 device that was offered has gone, has lost its
 	// carrier (see TeardownOnL3LinkDown), or has not come.
 	L3Gone
-	// Adopt: an earlier process has left this running: Saved says what.
-	Adopt
 )
 
 // Input is one input of a handler.
@@ -111,7 +109,6 @@ type Input struct {
 	Force   bool
 	Payload any
 	Exit    Exit
-	Saved   *Saved
 }
 
 // Exit is how a program has ended.
@@ -130,12 +127,6 @@ const (
 	Script Slot = "script" // the handler's own setup, teardown, renew or restart
 	Task   Slot = "task"   // what it has asked to be kept running
 )
-
-// Saved is what a handler needs to go on where an earlier process stopped.
-type Saved struct {
-	Offer *Offer
-	Task  bool // the task still runs
-}
 
 // OutputKind is what a handler tells its interface.
 type OutputKind uint8
