@@ -55,6 +55,9 @@ func (c *Core) checkMachine(n string, m *iface.Machine, owns bool) error {
 	}
 	switch m.State() {
 	case iface.Down, iface.TearingDown:
+		if m.State() == iface.TearingDown && m.Flags().External {
+			break // its programs may need what they have until they have ended
+		}
 		if owns && !c.dirty[n] {
 			return fmt.Errorf("interface %s is %s and still wants objects", n, m.State())
 		}

@@ -105,7 +105,7 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 // Where that changes nothing of what is offered (DNS, metric, tables), nothing
 // is made known, as by netifd.
 func (m *Machine) reconfigureLive(now time.Time) {
-	if m.offer == nil {
+	if m.offer == nil || m.state == TearingDown {
 		return
 	}
 	before, updated := len(m.notices), m.updated

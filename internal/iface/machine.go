@@ -430,11 +430,12 @@ func (m *Machine) backoff() time.Duration {
 // outside may need their addresses for that (a DHCP client gives its lease back
 // from its address): those stay until it has finished.
 func (m *Machine) tearDown(now time.Time, _ *proto.Output) {
-	if m.leave(); !m.spec.Flags.External {
-		m.drop()
-	}
+	m.leave()
 	m.removing = m.removing || m.Dynamic && m.next == nil
 	m.state = TearingDown
+	if !m.spec.Flags.External {
+		m.drop()
+	}
 	m.tell(now, proto.Input{Kind: proto.Teardown})
 }
 
