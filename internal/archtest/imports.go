@@ -39,7 +39,7 @@ var places = map[string]layer{
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
 	"getopt": public,
-	"sim":    tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests,
+	"sim":    tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests,
 }
 
 // sideways are the imports within one layer, each with its reason.
@@ -58,6 +58,7 @@ var sideways = map[string]string{
 	"cli ucicmd":      "the verb netbraid uci",
 	"cli jshn":        "the verb netbraid jshn",
 	"capture nstest":  "real namespaces",
+	"partners nstest": "real namespaces",
 	"story nstest":    "the real world of a story",
 	"story sim":       "the simulated world of a story",
 }
