@@ -144,6 +144,9 @@ func (c *Core) exited(ev Exited) {
 	c.check[ev.Interface] = true
 }
 
+// Quiet tells whether no program of a handler runs.
+func (c *Core) Quiet() bool { return len(c.helpers.running) == 0 }
+
 // Running lists the programs of an interface, for snapshots.
 func (c *Core) Running(name string) []Program {
 	var out []Program

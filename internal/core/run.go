@@ -204,7 +204,9 @@ func (c *Core) claimL3(m *iface.Machine) {
 	}
 	if l3 != "" {
 		c.makeTunnel(m, l3)
-		c.graph.Claim(l3, user)
+		if !c.graph.Claim(l3, user) {
+			m.L3Absent()
+		}
 	}
 }
 

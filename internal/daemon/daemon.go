@@ -251,7 +251,7 @@ func (d *Daemon) teardown() error {
 	defer tick.Stop()
 	for {
 		o := d.core.Planner().Owned()
-		if d.core.Planner().Idle() && o.Empty() {
+		if d.core.Planner().Idle() && o.Empty() && d.core.Quiet() {
 			return nil
 		}
 		select {

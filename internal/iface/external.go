@@ -131,6 +131,15 @@ func (m *Machine) checkL3(now time.Time) {
 	}
 }
 
+// L3Absent tells that the layer 3 device, which an update has just named, is not
+// there yet: the interface is up again when it is.
+func (m *Machine) L3Absent() {
+	if m.state == Up {
+		m.state, m.settling = SettingUp, true
+		m.notices = append(m.notices, IfDown)
+	}
+}
+
 // expire takes off what is over.
 func (m *Machine) expire(now time.Time) {
 	if m.offer == nil || m.offerEnds.IsZero() || now.Before(m.offerEnds) {

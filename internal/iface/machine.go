@@ -348,7 +348,9 @@ func (m *Machine) apply(now time.Time, out *proto.Output) {
 		old = &proto.Offer{}
 	}
 	n, ends := out.Offer.Expire(now)
-	moved := m.offer != nil && old.L3Device != n.L3Device
+	if old.L3Device != n.L3Device {
+		m.l3Seen, m.l3Link, m.l3By = false, false, time.Time{}
+	}
 	m.offer, m.offerEnds = n, ends
 	m.updated = Updated{}
 	m.updated.Addresses, m.updated.Routes, m.updated.Prefixes, m.updated.Data = old.Difference(n)
@@ -357,11 +359,6 @@ func (m *Machine) apply(now time.Time, out *proto.Output) {
 	case SettingUp:
 		m.settling = true
 	case Up:
-		if moved {
-			m.state, m.settling = SettingUp, true
-			m.notices = append(m.notices, IfDown)
-			return
-		}
 		m.notices = append(m.notices, IfUpdate)
 	}
 }
