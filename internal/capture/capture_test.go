@@ -23,6 +23,10 @@ type moment struct {
 	device ubus.Table
 	kernel kernel
 	events []string
+	// told tells whether hotplug and resolv, what scripts and the resolver were
+	// told, were recorded.
+	told            bool
+	hotplug, resolv string
 }
 
 // load reads a moment; replace are pairs of texts, for what is random.
@@ -36,6 +40,10 @@ func load(t testing.TB, run, step string, replace ...string) *moment {
 			m.dump = fromJSON(t, f.Data)
 		case "device.json":
 			m.device = fromJSON(t, f.Data)
+		case "hotplug":
+			m.told, m.hotplug = true, string(f.Data)
+		case "resolv":
+			m.resolv = string(f.Data)
 		case "events":
 			m.events = strings.Split(strings.TrimSpace(string(f.Data)), "\n")
 		default:
@@ -109,6 +117,9 @@ func (w *world) compare(m *moment) []string {
 		recorded["events of "+n] = e
 	}
 	diffFacts(recorded, heard, &out)
+	if m.told {
+		w.told(m, &out)
+	}
 	slices.Sort(out)
 	return out
 }

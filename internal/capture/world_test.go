@@ -87,10 +87,11 @@ func (w *world) start() {
 	}
 	t.Cleanup(func() { bus.Close() })
 	var srv *api.Server
+	scripts, resolver := w.listeners()
 	d, err := daemon.New(daemon.Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: filepath.Join(w.dir, "run"), StateDir: filepath.Join(w.dir, "lib"),
 		NSFD: w.ns.FD(), RcvBuf: 8 << 20, Seed: 1, Log: log,
-		Protos: w.protos, Socket: socket, HelperEnv: w.env,
+		Protos: w.protos, Socket: socket, HelperEnv: w.env, Hotplug: scripts, Resolv: resolver,
 		Publish: func(c *core.Core, a core.Action, now time.Time) { srv.Publish(c, a, now) },
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package iface
 
 import (
-	"slices"
 	"time"
 
 	"netbraid/internal/config"
@@ -86,7 +85,9 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 		} else {
 			m.Config = c
 		}
-		m.reconfigureLive(now)
+		if m.offer != nil && m.state != TearingDown {
+			m.tell(now, proto.Input{Kind: proto.Reconfigure})
+		}
 	} else {
 		m.next, m.nextSpec = c, spec
 		m.feed(now, evStop, nil)
@@ -98,22 +99,6 @@ func (m *Machine) Reconfigure(now time.Time, c *config.Interface, spec proto.Spe
 	}
 	if autoChanged {
 		m.Autostart = c.Auto
-	}
-}
-
-// reconfigureLive tells the handler of a configuration that needs no restart.
-// Where that changes nothing of what is offered (DNS, metric, tables), nothing
-// is made known, as by netifd.
-func (m *Machine) reconfigureLive(now time.Time) {
-	if m.offer == nil || m.state == TearingDown {
-		return
-	}
-	before, updated := len(m.notices), m.updated
-	m.tell(now, proto.Input{Kind: proto.Reconfigure})
-	if m.updated == (Updated{}) {
-		m.updated = updated
-		kept := slices.DeleteFunc(m.notices[before:], func(n Notice) bool { return n == IfUpdate })
-		m.notices = m.notices[:before+len(kept)]
 	}
 }
 

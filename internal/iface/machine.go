@@ -352,6 +352,7 @@ func (m *Machine) apply(now time.Time, out *proto.Output) {
 		m.l3Seen, m.l3Link, m.l3By = false, false, time.Time{}
 	}
 	m.offer, m.offerEnds = n, ends
+	was := m.updated
 	m.updated = Updated{}
 	m.updated.Addresses, m.updated.Routes, m.updated.Prefixes, m.updated.Data = old.Difference(n)
 	m.dirty = true
@@ -359,6 +360,10 @@ func (m *Machine) apply(now time.Time, out *proto.Output) {
 	case SettingUp:
 		m.settling = true
 	case Up:
+		if m.updated == (Updated{}) && old.L3Device == n.L3Device {
+			m.updated = was // the same again: there is nothing to make known
+			return
+		}
 		m.notices = append(m.notices, IfUpdate)
 	}
 }

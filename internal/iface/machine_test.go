@@ -2,6 +2,7 @@ package iface
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -116,7 +117,9 @@ func TestMoves(t *testing.T) {
 	m.Settled(now)
 	expect("settled", Up, 1, IfUp)
 	m.output(now, offer)
-	expect("offered again", Up, 1, IfUpdate)
+	expect("offered again", Up, 1)
+	m.output(now, &proto.Output{Kind: proto.Offered, Offer: &proto.Offer{Static: config.Static{Gateway4: netip.MustParseAddr("10.0.0.1")}}})
+	expect("offered otherwise", Up, 1, IfUpdate)
 	m.output(now, &proto.Output{Kind: proto.Lost})
 	expect("lost", SettingUp, 1, IfDown)
 	m.output(now, offer)
