@@ -22,7 +22,7 @@ func (w *world) dnsmasq() {
 	}
 	w.far.IP("addr add 192.0.2.1/24 dev peer0")
 	cmd := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=peer0", "--bind-interfaces",
-		"--dhcp-range=192.0.2.50,192.0.2.60,1h", "--dhcp-option=option:router,192.0.2.1", "--dhcp-option=option:dns-server,192.0.2.53",
+		"--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-option=option:router,192.0.2.1", "--dhcp-option=option:dns-server,192.0.2.53",
 		"--domain=lab.example", "--dhcp-authoritative", "--no-ping", "--user=root", "--leasefile-ro",
 		"--pid-file="+filepath.Join(w.dir, "dnsmasq.pid"), "--log-facility="+filepath.Join(w.dir, "dnsmasq.log"))
 	if err := w.far.Do(cmd.Start); err != nil {
