@@ -1,12 +1,9 @@
 package partners
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,18 +65,7 @@ func (w *world) leased(subnet string) (addr string) {
 }
 
 // clients lists the udhcpc of this world.
-func (w *world) clients() (pids []int) {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, f := range files {
-		line, _ := os.ReadFile(f)
-		if bytes.Contains(line, []byte("udhcpc\x00")) && bytes.Contains(line, []byte(w.dir)) {
-			pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
-			pids = append(pids, pid)
-		}
-	}
-	slices.Sort(pids)
-	return pids
-}
+func (w *world) clients() []int { return running("udhcpc\x00", w.dir) }
 
 // oneClient waits until there is one udhcpc and gives it.
 func (w *world) oneClient() (pid int) {

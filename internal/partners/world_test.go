@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,7 +47,8 @@ type world struct {
 	t       testing.TB
 	ns, far *nstest.NS
 	dir     string
-	socket  string
+	socket  string // of the bus
+	run     string // the run directory of the daemon
 	client  *ubus.Client
 	logged  *lines
 
@@ -92,7 +94,7 @@ func need(t testing.TB, programs ...string) {
 // newWorld makes a world of so many links.
 func newWorld(t testing.TB, links int) *world {
 	w := &world{t: t, ns: nstest.New(t), far: nstest.New(t), dir: t.TempDir(), logged: &lines{}}
-	w.socket = filepath.Join(w.dir, "ubus.sock")
+	w.socket, w.run = filepath.Join(w.dir, "ubus.sock"), filepath.Join(w.dir, "run")
 	w.ns.IP("link set lo up")
 	w.far.IP("link set lo up")
 	for i := range links {
@@ -137,7 +139,7 @@ func (w *world) install(root string) (addons string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := helper.Prepare(filepath.Join(w.dir, "run"), addons, root, slog.New(slog.DiscardHandler)); err != nil {
+	if err := helper.Prepare(w.run, addons, root, slog.New(slog.DiscardHandler)); err != nil {
 		w.t.Fatal(err)
 	}
 	return addons
@@ -150,8 +152,7 @@ func (w *world) start(addons string) {
 	log := slog.New(slog.NewTextHandler(w.logged, nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	run := filepath.Join(w.dir, "run")
-	protos := helper.Registry(ctx, addons, run, log)
+	protos := helper.Registry(ctx, addons, w.run, log)
 	bus, err := ubus.Open(ctx, ubus.BusOptions{Path: w.socket, Log: log, Broker: ubus.BrokerOptions{ACLDir: w.dir}})
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func (w *world) start(addons string) {
 	t.Cleanup(func() { bus.Close() })
 	var srv *api.Server
 	d, err := daemon.New(daemon.Options{
-		ConfigDir: filepath.Join(w.dir, "config"), RunDir: run, StateDir: filepath.Join(w.dir, "lib"),
+		ConfigDir: filepath.Join(w.dir, "config"), RunDir: w.run, StateDir: filepath.Join(w.dir, "lib"),
 		NSFD: w.ns.FD(), RcvBuf: 8 << 20, Seed: 1, Log: log, Protos: protos, Socket: w.socket,
 		Publish: func(c *core.Core, a core.Action, now time.Time) { srv.Publish(c, a, now) },
 	})
@@ -291,7 +292,7 @@ func (w *world) waitUp(name string) {
 	})
 }
 
-// waitDown waits until an interface is neither up nor on its way.
+// waitDown waits until an interface is neither up nor on its way up.
 func (w *world) waitDown(name string) {
 	w.t.Helper()
 	nstest.Eventually(w.t, 8*time.Second, func() string {
@@ -336,6 +337,19 @@ func waitText(t testing.TB, f func() string, want ...string) {
 		}
 		return ""
 	})
+}
+
+// running lists the processes that have all of these in their command lines.
+func running(words ...string) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		line, _ := os.ReadFile(f)
+		if !slices.ContainsFunc(words, func(s string) bool { return !bytes.Contains(line, []byte(s)) }) {
+			pid, _ := strconv.Atoi(strings.Split(f, "/")[2])
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // partner is a program in the foreground.

@@ -22,6 +22,10 @@ _proto_nl='
 '
 _proto_blank=" 	$_proto_nl"
 
+# Programs that call scripts (pppd) may give them a PATH of their own: where the
+# commands ubus and jshn are the daemon's, they are found all the same.
+command -v ubus >/dev/null 2>&1 && command -v jshn >/dev/null 2>&1 || PATH="$PATH:/run/netbraid/bin"
+
 # _proto_source FILE...: the first that is there.
 _proto_source() {
 	while [ "$#" -gt 0 ]; do
