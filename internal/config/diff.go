@@ -103,7 +103,8 @@ func verdicts[T any](out map[string]Verdict, old, new []T, name func(T) string, 
 // live (netifd restarts for MTU, address and bridge attributes).
 func diffDevice(a, b *Device) Verdict {
 	switch {
-	case a.Type != b.Type, a.Parent != b.Parent, a.VID != b.VID, a.PeerName != b.PeerName, a.PeerAddr != b.PeerAddr:
+	case a.Type != b.Type, a.Kind != b.Kind, a.Data != b.Data, a.Parent != b.Parent, a.VID != b.VID,
+		a.PeerName != b.PeerName, a.PeerAddr != b.PeerAddr:
 		return Recreate
 	case a.Mode != b.Mode && (a.Mode == modePassthru || b.Mode == modePassthru):
 		return Recreate // macvlan_changelink refuses to go to or from it
