@@ -22,6 +22,7 @@ const SocketEnv = "NETBRAID_UBUS_SOCKET"
 const (
 	resultFailed = -1
 	resultUsage  = -2
+	resultEnded  = 128 + int(syscall.SIGTERM) - 256 // what a shell shows for SIGTERM
 )
 
 const connectTimeout = 10 * time.Second
@@ -203,8 +204,12 @@ func (c *command) call(args []string) int {
 }
 
 // callFailed reports a failed call. Scripts get the whole command line and the
-// negative status.
+// negative status. A call that a signal has ended has not failed: the script that
+// made it is being ended with it.
 func (c *command) callFailed(args []string, s ubus.Status) int {
+	if c.ctx.Err() != nil {
+		return resultEnded
+	}
 	if c.simple || c.tty {
 		return int(s)
 	}
