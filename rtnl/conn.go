@@ -19,7 +19,7 @@ const (
 	// (measured 832 octets of truesize, more with an extended ack).
 	ackCost   = 2 << 10
 	maxBatch  = 1000     // messages in one sendmsg: more gains nothing
-	sendLimit = 64 << 10 // octets in one sendmsg, unless one message is longer
+	sendLimit = 64 << 10 // octets in one sendmsg, at most; see Conn.most
 	readSize  = 64 << 10 // twice what the kernel puts into a datagram of a dump
 	// replyTimeout bounds the wait for an acknowledgement or for the next
 	// datagram of a dump. The kernel works inside sendmsg, so that an
@@ -71,6 +71,7 @@ type Conn struct {
 	in   *inbox // datagrams are read here
 	out  []byte // batches are built here
 	acks int    // how many fit the receive buffer
+	most int    // octets in one sendmsg, unless one message is longer
 
 	dumping uint32 // sequence number of a dump that was left unread; 0 none
 }
@@ -91,7 +92,7 @@ func DialNS(nsfd int) (*Conn, error) {
 		s.close()
 		return nil, err
 	}
-	return &Conn{sock: s, in: newInbox(), acks: min(max(size/ackCost, 1), maxBatch)}, nil
+	return &Conn{sock: s, in: newInbox(), acks: min(max(size/ackCost, 1), maxBatch), most: sendLimit}, nil
 }
 
 // Close closes the socket; a call that waits on it returns an error that wraps
@@ -124,7 +125,7 @@ func (c *Conn) batch(msgs [][]byte, first int) int {
 	size, last := 0, first
 	for last < len(msgs) && last-first < c.acks {
 		size += align4(len(msgs[last]))
-		if size > sendLimit && last > first {
+		if size > c.most && last > first {
 			break
 		}
 		last++

@@ -68,6 +68,7 @@ func socket(nsfd int) (int, error) {
 // setBuffer asks for a receive buffer of n octets: beyond net.core.rmem_max
 // with CAP_NET_ADMIN, up to it without.
 func setBuffer(fd, n int) {
+	n = min(n, 1<<30) // the option is an int of 32 bits, which the kernel doubles
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
 	}

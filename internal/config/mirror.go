@@ -61,10 +61,14 @@ func (p *parser) netns(t *target, v *value) {
 func notInName(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }
 
 // mirrorSection reads a `config mirror` section. Two for one namespace are an
-// error: only one could hold.
+// error: only one could hold. One with a wrong namespace is for none: not for
+// the daemon's own.
 func (p *parser) mirrorSection(s *section) {
 	m := &Mirror{Name: s.name, Pos: p.at(s.line)}
 	p.apply(&target{p: p, sec: s, mirror: m}, func(o *option) { p.unknown(s, o) }, mirrorOptions)
+	if m.NetNS == "" && s.find("netns") != nil {
+		return
+	}
 	for _, other := range p.cfg.Mirrors {
 		if other.NetNS == m.NetNS {
 			p.add(Problem{Pos: m.Pos, Severity: Error, Section: s.title, Option: "netns", Value: m.NetNS,

@@ -292,6 +292,9 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 	case core.OpenNS:
 		if a.NS == 0 {
 			d.kern.SetBuffer(a.Params.RxBufferSize)
+			if n := a.Params.TxBufferSize; n > 0 {
+				d.kern.SetSendBuffer(n)
+			}
 		} else {
 			d.spaces.Open(a.NS, a.Path, a.Params)
 		}

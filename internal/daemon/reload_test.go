@@ -210,7 +210,9 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 	w.start()
 	w.waitState("lanalias", iface.Up)
 	w.quiet()
-	before, state := w.writes(), w.ns.IP("addr show")
+	// How far the detection of duplicates has come is the kernel's business.
+	addrs := func() string { return strings.ReplaceAll(w.ns.IP("addr show"), " tentative", "") }
+	before, state := w.writes(), addrs()
 	for name, text := range map[string]string{
 		"syntax":        basicConfig + "config interface 'x\n",
 		"protocol":      basicConfig + "config interface 'x'\n\toption proto 'nonesuch'\n",
@@ -230,7 +232,7 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 		}
 	}
 	w.quiet()
-	if n := w.writes() - before; n != 0 || w.ns.IP("addr show") != state {
+	if n := w.writes() - before; n != 0 || addrs() != state {
 		t.Errorf("%d operations for configurations that were refused", n)
 	}
 	if err := os.Remove(filepath.Join(w.dir, "config", "network")); err != nil {

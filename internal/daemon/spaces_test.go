@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/core"
 	"netbraid/internal/mirror"
 	"netbraid/internal/nstest"
@@ -114,10 +116,18 @@ func TestNamespaces(t *testing.T) {
 // TestMirrorLimits: the limits of the configuration are those in force.
 func TestMirrorLimits(t *testing.T) {
 	w := newWorld(t)
-	w.config("config mirror own\n\toption rx_buffer_size 1048576\n\toption batch_size 7\n\toption batch_time 3\n\toption batch_delay 2\n\toption sync_batch_limit 5\n\toption sync_attempt_delay 100\n")
+	w.config("config mirror own\n\toption rx_buffer_size 1048576\n\toption tx_buffer_size 1234567\n\toption batch_size 7\n\toption batch_time 3\n\toption batch_delay 2\n\toption sync_batch_limit 5\n\toption sync_attempt_delay 100\n")
 	w.start()
+	nstest.Eventually(t, 5*time.Second, func() string {
+		for fd := range 256 { // no other socket has such a buffer
+			if n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && n == 2*1234567 {
+				return ""
+			}
+		}
+		return "no socket has the send buffer that is configured"
+	})
 	p := w.mirrors()["default"].Params
-	want := mirror.Params{RxBufferSize: 1 << 20, BatchSize: 7, BatchTime: 3 * time.Millisecond, BatchDelay: 2 * time.Millisecond,
+	want := mirror.Params{RxBufferSize: 1 << 20, TxBufferSize: 1234567, BatchSize: 7, BatchTime: 3 * time.Millisecond, BatchDelay: 2 * time.Millisecond,
 		SyncBatchLimit: 5, SyncAttemptDelay: 100 * time.Millisecond, PendingMax: p.PendingMax, Seed: p.Seed}
 	if p != want {
 		t.Errorf("in force:\n%+v\nwant\n%+v", p, want)

@@ -78,10 +78,11 @@ func Open(o Options) (*Kernel, error) {
 func (k *Kernel) Close() {
 	k.stop()
 	k.mu.Lock()
-	if k.notify != nil {
-		k.notify.Close()
-	}
+	n := k.notify
 	k.mu.Unlock()
+	if n != nil {
+		n.Close() // waits for what is being delivered, and so for who asks for Buffer
+	}
 	k.wg.Wait()
 }
 
@@ -132,6 +133,11 @@ func (k *Kernel) SetBuffer(n int) {
 	k.mu.Lock()
 	k.o.RcvBuf = n
 	k.mu.Unlock()
+}
+
+// SetSendBuffer gives the request socket a send buffer of n octets.
+func (k *Kernel) SetSendBuffer(n int) {
+	k.do(func(conn *rtnl.Conn) { conn.SetSendBuffer(n) })
 }
 
 func (k *Kernel) receiveBuffer() int {

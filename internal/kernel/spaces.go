@@ -61,7 +61,7 @@ func (s *Spaces) Close(ns model.NS) {
 	s.mu.Unlock()
 	if sp != nil {
 		close(sp.stop)
-		s.release(sp)
+		s.release(sp, nil)
 	}
 }
 
@@ -78,9 +78,14 @@ func (s *Spaces) CloseAll() {
 	}
 }
 
-// release closes what is open of a namespace.
-func (s *Spaces) release(sp *space) {
+// release closes what is open of a namespace; with only set, not when that is
+// another by now.
+func (s *Spaces) release(sp *space, only *Kernel) {
 	s.mu.Lock()
+	if only != nil && only != sp.kern {
+		s.mu.Unlock()
+		return
+	}
 	k, ns := sp.kern, sp.ns
 	sp.kern, sp.ns = nil, nil
 	s.mu.Unlock()
@@ -120,7 +125,7 @@ func (s *Spaces) open(ns model.NS, sp *space, epoch uint32) (*Kernel, error) {
 	if k != nil && same && err == nil {
 		return k, nil
 	}
-	s.release(sp)
+	s.release(sp, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -197,12 +202,13 @@ func (s *Spaces) watch(ns model.NS, sp *space) {
 		}
 		inode, err := inodeOf(sp.path)
 		s.mu.Lock()
-		lost, epoch := sp.kern != nil && (err != nil || inode != sp.inode), sp.epoch
+		k, epoch := sp.kern, sp.epoch
+		lost := k != nil && (err != nil || inode != sp.inode)
 		s.mu.Unlock()
 		if !lost {
 			continue
 		}
-		s.release(sp)
+		s.release(sp, k) // a Subscribe may have opened the new one
 		if err == nil {
 			err = errGone
 		}

@@ -16,7 +16,7 @@ func (e *Engine) apply(h rtnl.Header, body []byte) {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		err = e.applyRoute(h, body)
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if err = rtnl.DecodeLink(body, &s.link); err == nil {
+		if err = rtnl.DecodeLink(body, &s.link); err == nil && !wireless(body) {
 			e.applyLink(h.Type == unix.RTM_DELLINK)
 			if h.Type == unix.RTM_DELLINK && moved(body) {
 				e.Refresh(rtnl.KindLink) // its peer is not told that it has one elsewhere now
@@ -73,7 +73,7 @@ func (e *Engine) applyLink(gone bool) {
 		l.Carrier = false // nothing announces it on a link that is down
 	}
 	old, changed := e.links.put(l.Index, l)
-	if e.replaying && l.Flags&unix.IFF_UP == 0 {
+	if e.late() && l.Flags&unix.IFF_UP == 0 {
 		e.linkWentDown(l.Index) // also when the dump had it down already
 	}
 	if l.Flags&(unix.IFF_RUNNING|unix.IFF_LOWER_UP) == 0 {
@@ -152,7 +152,7 @@ func (e *Engine) applyBridgePort(gone bool) {
 func (e *Engine) delLink(index uint32) {
 	old := e.links.del(index)
 	if old == nil {
-		if e.replaying {
+		if e.late() {
 			e.linkWent(index)
 		}
 		return
@@ -177,7 +177,7 @@ func (e *Engine) applyAddr(gone bool) {
 
 func (e *Engine) delAddr(key model.AddrKey) {
 	old := e.addrs.del(key)
-	if old == nil && !e.replaying {
+	if old == nil && !e.late() {
 		return
 	}
 	if old != nil {
@@ -237,7 +237,7 @@ func (e *Engine) applyNexthop(gone bool) {
 
 func (e *Engine) delNexthop(id uint32) {
 	old := e.nexthops.del(id)
-	if old == nil && !e.replaying {
+	if old == nil && !e.late() {
 		return
 	}
 	if old != nil {

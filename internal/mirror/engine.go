@@ -57,6 +57,7 @@ type Engine struct {
 	nexthops table[uint32, rtnl.Nexthop]
 	rules    ruleTable
 	routes   *rib.Table
+	tails    map[leaf]bool // where the parts of the dump of routes have ended
 
 	now        time.Time
 	epoch      uint32
@@ -99,11 +100,14 @@ type kindState struct {
 	failed  bool // the dump that is being ended was not complete
 	doubt   bool // the dump that is being ended may not show all: one more
 	heard   bool // of what a dump cannot be trusted with: IPv6 routes, rules
+	cut6    bool // an IPv6 route went: the dump may have passed over others
 	confirm int  // dumps added to this one
 	again   bool // dump once more when this one ends
 	tries   int  // dumps in a row that were not complete
 	retryAt time.Time
 	pending queue // notifications heard since the dump began
+
+	parts int // datagrams of the dump
 }
 
 // New makes an engine that knows nothing yet; Start asks for what it needs.
@@ -209,12 +213,14 @@ func (e *Engine) begin(k rtnl.Kind) {
 		e.addrs.gen++
 	case rtnl.KindNeigh:
 		e.neighs.gen++
+		e.state[k].parts = 0
 	case rtnl.KindNexthop:
 		e.nexthops.gen++
 	case rtnl.KindRule:
 		e.rules.gen++
 	case rtnl.KindRoute:
 		e.routes.Begin()
+		e.tails = map[leaf]bool{}
 	}
 }
 
@@ -231,6 +237,9 @@ func (e *Engine) Notified(now time.Time, epoch uint32, b []byte) {
 			return
 		}
 		kind := kindOf(h.Type)
+		if kind == rtnl.KindNeigh && e.comesOrGoes(h, body) {
+			e.state[kind].heard = true // of no meaning when no dump runs
+		}
 		switch st := &e.state[kind]; {
 		case kind == 0:
 			e.stats.Ignored++
@@ -241,11 +250,19 @@ func (e *Engine) Notified(now time.Time, epoch uint32, b []byte) {
 			e.lose(now)
 			return
 		default:
-			st.heard = st.heard || kind == rtnl.KindRule || kind == rtnl.KindRoute && len(body) > 0 && body[0] == unix.AF_INET6
+			six := kind == rtnl.KindRoute && len(body) > 0 && body[0] == unix.AF_INET6
+			st.heard = st.heard || kind == rtnl.KindRule || six
+			st.cut6 = st.cut6 || six && h.Type == unix.RTM_DELROUTE
 			st.pending.add(now, b[:len(b)-len(rest)])
 		}
 		b = rest
 	}
+}
+
+// comesOrGoes tells whether a message says that a neighbour is new or gone.
+func (e *Engine) comesOrGoes(h rtnl.Header, body []byte) bool {
+	n := &e.scratch.neigh
+	return h.Type == unix.RTM_DELNEIGH || rtnl.DecodeNeigh(body, n) == nil && e.neighs.get(neighKey{n.Index, n.Dst}) == nil
 }
 
 // Dumped applies one datagram of a dump.
@@ -255,6 +272,9 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 	}
 	e.unordered = true
 	defer func() { e.unordered = false }()
+	if h, _, _, err := rtnl.NextMessage(b); err == nil {
+		e.state[kindOf(h.Type)].parts++
+	}
 	for len(b) > 0 {
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {
@@ -263,6 +283,9 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 		}
 		if kind := kindOf(h.Type); e.state[kind].phase == dumping {
 			e.apply(h, body)
+			if kind == rtnl.KindRoute && len(rest) == 0 {
+				e.ended(body)
+			}
 		}
 		b = rest
 	}
@@ -297,18 +320,23 @@ const confirmMax = 2
 // have made it miss something, and does not sweep before. If changes come
 // during each, the dump is believed for now and made again later. What disturbs
 // a dump of IPv6 routes is not always announced: one that shows less than we
-// have, or something twice, is always made again.
+// have, or something twice, is always made again; and so is one during which a
+// route went, which may lack another that we have never heard of.
 func (e *Engine) confirms(k rtnl.Kind, st *kindState) bool {
 	doubt := false
 	switch k {
 	case rtnl.KindRoute:
-		doubt = e.routes.Unseen6()
+		doubt = e.routes.Unseen6() || st.cut6
 		if doubt && !st.heard && st.confirm > 0 {
 			e.routes.Twice(e.routeChanged) // two undisturbed dumps say the same
 			return false
 		}
 	case rtnl.KindRule:
 		doubt = st.heard // they are counted, and no count is right twice
+	case rtnl.KindNeigh:
+		// Between two parts the kernel finds its place again by counting in a hash
+		// table, which may have grown (neigh_dump_table, net/core/neighbour.c).
+		doubt = st.heard && st.parts > 1
 	}
 	if !doubt {
 		return false
@@ -317,7 +345,7 @@ func (e *Engine) confirms(k rtnl.Kind, st *kindState) bool {
 		return false
 	}
 	st.confirm++
-	st.heard = false
+	st.heard, st.cut6 = false, false
 	r := Request{NS: e.ns, Dump: k, Epoch: e.epoch}
 	if k == rtnl.KindRoute {
 		e.routes.Confirm()

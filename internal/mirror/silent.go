@@ -18,10 +18,19 @@ import (
 
 // linkWentDown removes the IPv4 routes of a link: those with one next hop, and
 // those of which every next hop is down. Local routes of addresses stay
-// (fib_sync_down_dev without force, net/ipv4/fib_semantics.c).
+// (fib_sync_down_dev without force, net/ipv4/fib_semantics.c). Its IPv6 routes go
+// as well, without a word when net.ipv6.route.skip_notify_on_dev_down is set
+// (rt6_sync_down_dev, net/ipv6/route.c); otherwise this is early.
 func (e *Engine) linkWentDown(index uint32) {
 	e.implyRoutes(index, func(r *rtnl.Route) verdict {
 		switch {
+		case r.Family == unix.AF_INET6 && r.Multipath != "":
+			if throughHop(r, index) {
+				return perhaps // next hops that are dead stay with those that are not
+			}
+			return stays
+		case r.Family == unix.AF_INET6:
+			return goneIf(r.Oif == index)
 		case r.Family != unix.AF_INET || r.Scope == unix.RT_SCOPE_HOST:
 			return stays
 		case r.Multipath != "":
@@ -48,7 +57,7 @@ func (e *Engine) linkWent(index uint32) {
 // former (seen on 6.18): then this is early.
 func (e *Engine) addrWent(key model.AddrKey) {
 	// Out of order the addresses that are there may be newer than this one.
-	if e.unordered || !e.addrs.has4(key.Index) {
+	if e.unordered || e.unread() || !e.addrs.has4(key.Index) {
 		e.implyRoutes(key.Index, func(r *rtnl.Route) verdict {
 			switch {
 			case r.Family != unix.AF_INET:
@@ -59,7 +68,7 @@ func (e *Engine) addrWent(key model.AddrKey) {
 			return goneIf(r.Oif == key.Index)
 		})
 	}
-	if e.unordered || !e.HasLocal(key.Local) {
+	if e.unordered || e.unread() || !e.HasLocal(key.Local) {
 		e.imply(rib.Match{Table: e.tableOf(key.Index), Attr: func(r *rtnl.Route) bool {
 			return r.Family == unix.AF_INET && r.PrefSrc == key.Local
 		}})
@@ -195,15 +204,26 @@ func (e *Engine) nexthopOn(index uint32) bool {
 }
 
 // moved tells whether the body of an RTM_DELLINK says that the link has gone to
-// another namespace (IFLA_NEW_NETNSID).
+// another namespace.
 func moved(body []byte) bool {
-	const sizeofIfInfomsg, newNetnsid, typeMask = 16, 45, 1<<14 - 1
+	const newNetnsid = 45 // IFLA_NEW_NETNSID
+	return hasAttr(body, newNetnsid)
+}
+
+// wireless tells whether the body of an RTM_NEWLINK is an event of the wireless
+// extensions (wireless_send_event, net/wireless/wext-core.c): it has the name of
+// the link and nothing else that the link is.
+func wireless(body []byte) bool { return hasAttr(body, unix.IFLA_WIRELESS) }
+
+// hasAttr tells whether the body of a link message has an attribute.
+func hasAttr(body []byte, typ uint16) bool {
+	const sizeofIfInfomsg, typeMask = 16, 1<<14 - 1
 	for b := body[sizeofIfInfomsg:]; len(b) >= 4; {
 		n := int(binary.NativeEndian.Uint16(b))
 		if n < 4 || n > len(b) {
 			return false
 		}
-		if binary.NativeEndian.Uint16(b[2:])&typeMask == newNetnsid {
+		if binary.NativeEndian.Uint16(b[2:])&typeMask == typ {
 			return true
 		}
 		b = b[min((n+3)&^3, len(b)):]
@@ -214,6 +234,21 @@ func moved(body []byte) bool {
 // fromDump tells that what is applied now is a dump, or what it has not shown.
 func (e *Engine) fromDump() bool { return e.unordered && !e.replaying }
 
+// unread tells that a table which routes stand on has not been read, and is
+// waited for: what is known of it is not all.
+func (e *Engine) unread() bool {
+	for _, k := range [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNexthop} {
+		if st := &e.state[k]; st.phase == idle && !st.live {
+			return true
+		}
+	}
+	return false
+}
+
+// late tells that what is applied now may be news of something that we do not
+// have, because it has gone already or has not been read.
+func (e *Engine) late() bool { return e.replaying || e.unread() }
+
 // imply removes the routes that the kernel has removed without a word. A dump,
 // and notifications that waited for its end, are out of the kernel's order:
 // routes that match may be newer than what is being applied. While routes are
@@ -223,7 +258,7 @@ func (e *Engine) imply(m rib.Match) {
 	case e.fromDump():
 	case e.state[rtnl.KindRoute].phase != idle:
 		e.Refresh(rtnl.KindRoute)
-	case !e.unordered:
+	case !e.unordered && !e.unread():
 		e.routes.Remove(m, e.routeChanged)
 	case e.routes.Any(m):
 		e.Refresh(rtnl.KindRoute)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/model"
 	"netbraid/rtnl"
 )
@@ -100,6 +102,9 @@ func (e *Engine) replay(st *kindState, budget *int) bool {
 		}
 		*budget--
 		if h, body, _, err := rtnl.NextMessage(b); err == nil {
+			if h.Type == unix.RTM_DELROUTE && e.tails[leafOf(body)] {
+				st.doubt = true
+			}
 			e.apply(h, body)
 		}
 	}

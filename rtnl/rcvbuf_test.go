@@ -1,0 +1,23 @@
+package rtnl
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestHugeReceiveBuffer: more than an int of 32 bits can say is as much as there
+// can be, not next to nothing.
+func TestHugeReceiveBuffer(t *testing.T) {
+	w := newWorld(t)
+	for _, octets := range []int{3 << 30, 1<<32 + 1} {
+		n, err := Subscribe(w.ns.FD(), []uint32{unix.RTNLGRP_LINK}, octets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size, err := n.Buffer(); err != nil || size < 128<<10 {
+			t.Errorf("asked for %d octets: buffer of %d, %v", octets, size, err)
+		}
+		n.Close()
+	}
+}
