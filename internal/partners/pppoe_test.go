@@ -16,13 +16,19 @@ import (
 
 // pppoeWorld is a world in the test kernel whose wan dials in on eth0. The
 // scripts of pppd name absolute paths and get nothing of the environment, so
-// that all stands where it stands on a system: library, commands and bus.
+// that all stands where it stands on a system, library, commands and bus: only
+// for the test kernel, where nothing of that outlives the test.
 func pppoeWorld(t *testing.T, password string) (w *world, addons string) {
-	vmtest.Require(t)
+	if !vmtest.InVM() {
+		t.Fatal("this would change the system: vmtest.Require comes first")
+	}
 	need(t, "pppd", "pppoe-server", "pppoe")
 	w = newWorld(t, 1)
 	w.socket = "/var/run/ubus/ubus.sock"
 	w.run = "/run/netbraid"
+	if err := os.RemoveAll(w.run); err != nil { // of the test before
+		t.Fatal(err)
+	}
 	if err := os.MkdirAll(filepath.Dir(w.socket), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +68,7 @@ func (w *world) concentrator() *partner {
 // goes and comes back, without a restart of the network (openwrt/openwrt#12868,
 // openwrt/packages#780); the end of it.
 func TestPPPoE(t *testing.T) {
+	vmtest.Require(t)
 	w, addons := pppoeWorld(t, "secret")
 	server := w.concentrator()
 	w.start(addons)
@@ -99,6 +106,7 @@ func TestPPPoE(t *testing.T) {
 // TestPPPoEWrongPassword: the handler says why, and the next tries wait longer
 // and longer.
 func TestPPPoEWrongPassword(t *testing.T) {
+	vmtest.Require(t)
 	w, addons := pppoeWorld(t, "wrong")
 	server := w.concentrator()
 	w.start(addons)

@@ -14,37 +14,30 @@ import (
 	"netbraid/internal/vmtest"
 )
 
-// tunnels are the protocols that each test runs with, and the far end of each.
-var tunnels = []struct{ proto, far string }{
-	{"vxlan", "link add far type vxlan id 7 local 192.0.2.1 remote 192.0.2.2 dstport 4789"},
-	{"gre", "link add far type gre key 7 local 192.0.2.1 remote 192.0.2.2"},
+// far makes the far end of a tunnel of each protocol.
+var far = map[string]string{
+	"vxlan": "link add far type vxlan id 7 local 192.0.2.1 remote 192.0.2.2 dstport 4789",
+	"gre":   "link add far type gre key 7 local 192.0.2.1 remote 192.0.2.2",
 }
 
-// eachTunnel runs a test with every kind of tunnel: vpn on top of wan to
-// hub.example, with vpnip for its addresses. The far end is there.
-func eachTunnel(t *testing.T, test func(t *testing.T, w *world, link string)) {
-	for _, tun := range tunnels {
-		t.Run(tun.proto, func(t *testing.T) {
-			if tun.proto == "gre" {
-				vmtest.Require(t)
-			} else {
-				t.Parallel()
-			}
-			w := newWorld(t, 1)
-			w.config(tunnelConfig(tun.proto, "hub.example"))
-			addons := w.install(filepath.Join(w.dir, "root"))
-			// A resolver that reads a file of the world's own.
-			write(t, filepath.Join(w.run, "bin", "resolveip"),
-				"#!/bin/sh\nfor name; do :; done\necho $name >>"+w.asked()+"\nsed -n \"s/ $name\\$//p\" "+w.hosts()+"\n", 0o755)
-			w.resolves("")
-			w.far.IP("addr add 192.0.2.1/24 dev peer0")
-			w.far.IP(tun.far)
-			w.far.IP("addr add 10.9.0.1/30 dev far")
-			w.far.IP("link set far up")
-			w.start(addons)
-			test(t, w, tun.proto+"-vpn")
-		})
-	}
+// tunnelWorld is a world with a tunnel vpn on top of wan to hub.example, and
+// vpnip for its addresses. The far end is there. link is what the tunnel is
+// called.
+func tunnelWorld(t *testing.T, proto string) (w *world, link string) {
+	t.Parallel()
+	w = newWorld(t, 1)
+	w.config(tunnelConfig(proto, "hub.example"))
+	addons := w.install(filepath.Join(w.dir, "root"))
+	// A resolver that reads a file of the world's own.
+	write(t, filepath.Join(w.run, "bin", "resolveip"),
+		"#!/bin/sh\nfor name; do :; done\necho $name >>"+w.asked()+"\nsed -n \"s/ $name\\$//p\" "+w.hosts()+"\n", 0o755)
+	w.resolves("")
+	w.far.IP("addr add 192.0.2.1/24 dev peer0")
+	w.far.IP(far[proto])
+	w.far.IP("addr add 10.9.0.1/30 dev far")
+	w.far.IP("link set far up")
+	w.start(addons)
+	return w, proto + "-vpn"
 }
 
 func tunnelConfig(proto, peer string) string {
@@ -111,25 +104,32 @@ func (w *world) gone(link string) {
 // runs over and comes back with it (openwrt/openwrt#11086,
 // openwrt/packages#24991).
 func TestTunnelComesBackWithItsUplink(t *testing.T) {
-	eachTunnel(t, func(t *testing.T, w *world, link string) {
-		w.resolves("192.0.2.1")
-		w.up("vpn") // at once, without the rest of the back-off
-		w.passes(link)
-		w.far.IP("link set peer0 down")
-		w.gone(link)
-		w.waitDown("vpn")
-		w.waitError("vpn", "NO_DEVICE")
-		if msg := fmt.Sprint(w.call("network.interface.vpn", "status")); !strings.Contains(msg, "it depends on interface wan, which is not up") {
-			t.Errorf("the status of vpn does not say why: %s", msg)
-		}
-		w.far.IP("link set peer0 up")
-		w.passes(link)
-		w.down("wan")
-		w.gone(link)
-		w.up("wan")
-		w.passes(link)
-		w.quiet()
+	t.Run("vxlan", func(t *testing.T) { comesBack(t, "vxlan") })
+	t.Run("gre", func(t *testing.T) {
+		vmtest.Require(t)
+		comesBack(t, "gre")
 	})
+}
+
+func comesBack(t *testing.T, proto string) {
+	w, link := tunnelWorld(t, proto)
+	w.resolves("192.0.2.1")
+	w.up("vpn") // at once, without the rest of the back-off
+	w.passes(link)
+	w.far.IP("link set peer0 down")
+	w.gone(link)
+	w.waitDown("vpn")
+	w.waitError("vpn", "NO_DEVICE")
+	if msg := fmt.Sprint(w.call("network.interface.vpn", "status")); !strings.Contains(msg, "it depends on interface wan, which is not up") {
+		t.Errorf("the status of vpn does not say why: %s", msg)
+	}
+	w.far.IP("link set peer0 up")
+	w.passes(link)
+	w.down("wan")
+	w.gone(link)
+	w.up("wan")
+	w.passes(link)
+	w.quiet()
 }
 
 // TestTunnelWhosePeerResolvesLater: a name that is not known yet is an error in
@@ -137,58 +137,71 @@ func TestTunnelComesBackWithItsUplink(t *testing.T) {
 // the name is known the tunnel comes up by itself (openwrt/openwrt#24511,
 // openwrt/openwrt#14838).
 func TestTunnelWhosePeerResolvesLater(t *testing.T) {
-	eachTunnel(t, func(t *testing.T, w *world, link string) {
-		w.waitError("vpn", "PEER_RESOLVE_FAIL")
-		before := w.call("network.interface.vpn", "status")
-		list, _ := before.Array("errors")
-		time.Sleep(2500 * time.Millisecond)
-		// At once, after 1 s, after 2 s more, each ± 25 %.
-		if b, err := os.ReadFile(w.asked()); err != nil || bytes.Count(b, []byte("\n")) < 2 || bytes.Count(b, []byte("\n")) > 3 {
-			t.Errorf("asked in 2.5 s: %q %v", b, err)
-		}
-		if n := w.count("ifup vpn"); n != 0 {
-			t.Errorf("vpn was up %d times", n)
-		}
-		if up, _, errs := w.status("vpn"); up || !slices.Contains(errs, "PEER_RESOLVE_FAIL") || len(errs) != len(list) {
-			t.Errorf("vpn: up %v, errors %v", up, errs)
-		}
-		w.waitUp("wan")
-		if n := w.count("ifdown wan"); n != 0 {
-			t.Errorf("wan went down %d times", n)
-		}
-		w.resolves("192.0.2.1")
-		w.passes(link)
-		if _, _, errs := w.status("vpn"); len(errs) > 0 {
-			t.Errorf("vpn is up, with errors %v", errs)
-		}
-		w.quiet()
+	t.Run("vxlan", func(t *testing.T) { resolvesLater(t, "vxlan") })
+	t.Run("gre", func(t *testing.T) {
+		vmtest.Require(t)
+		resolvesLater(t, "gre")
 	})
+}
+
+func resolvesLater(t *testing.T, proto string) {
+	w, link := tunnelWorld(t, proto)
+	w.waitError("vpn", "PEER_RESOLVE_FAIL")
+	before := w.call("network.interface.vpn", "status")
+	list, _ := before.Array("errors")
+	time.Sleep(2500 * time.Millisecond)
+	// At once, after 1 s, after 2 s more, each ± 25 %.
+	if b, err := os.ReadFile(w.asked()); err != nil || bytes.Count(b, []byte("\n")) < 2 || bytes.Count(b, []byte("\n")) > 3 {
+		t.Errorf("asked in 2.5 s: %q %v", b, err)
+	}
+	if n := w.count("ifup vpn"); n != 0 {
+		t.Errorf("vpn was up %d times", n)
+	}
+	if up, _, errs := w.status("vpn"); up || !slices.Contains(errs, "PEER_RESOLVE_FAIL") || len(errs) != len(list) {
+		t.Errorf("vpn: up %v, errors %v", up, errs)
+	}
+	w.waitUp("wan")
+	if n := w.count("ifdown wan"); n != 0 {
+		t.Errorf("wan went down %d times", n)
+	}
+	w.resolves("192.0.2.1")
+	w.passes(link)
+	if _, _, errs := w.status("vpn"); len(errs) > 0 {
+		t.Errorf("vpn is up, with errors %v", errs)
+	}
+	w.quiet()
 }
 
 // TestTunnelAfterEdit: after a change of the configuration, ifdown and ifup, a
 // tunnel is not stuck without a device (openwrt/openwrt#14616,
 // openwrt/packages#23368).
 func TestTunnelAfterEdit(t *testing.T) {
-	eachTunnel(t, func(t *testing.T, w *world, link string) {
-		proto := strings.TrimSuffix(link, "-vpn")
-		w.waitError("vpn", "PEER_RESOLVE_FAIL")
-		w.config(tunnelConfig(proto, "192.0.2.77"))
-		write(t, w.hosts(), "192.0.2.77 192.0.2.77\n192.0.2.1 192.0.2.1\n", 0o644)
-		w.call("network", "reload")
-		w.waitUp("vpn")
-		waitText(t, func() string { out, _ := w.ns.Try("ip", "-d", "link", "show", "dev", link); return out }, "remote 192.0.2.77")
-		w.config(tunnelConfig(proto, "192.0.2.1"))
-		w.call("network", "reload")
-		w.passes(link)
-		w.down("vpn")
-		w.gone(link)
-		w.up("vpn")
-		w.passes(link)
-		if _, _, errs := w.status("vpn"); len(errs) > 0 {
-			t.Errorf("vpn is up, with errors %v", errs)
-		}
-		w.quiet()
+	t.Run("vxlan", func(t *testing.T) { afterEdit(t, "vxlan") })
+	t.Run("gre", func(t *testing.T) {
+		vmtest.Require(t)
+		afterEdit(t, "gre")
 	})
+}
+
+func afterEdit(t *testing.T, proto string) {
+	w, link := tunnelWorld(t, proto)
+	w.waitError("vpn", "PEER_RESOLVE_FAIL")
+	w.config(tunnelConfig(proto, "192.0.2.77"))
+	write(t, w.hosts(), "192.0.2.77 192.0.2.77\n192.0.2.1 192.0.2.1\n", 0o644)
+	w.call("network", "reload")
+	w.waitUp("vpn")
+	waitText(t, func() string { out, _ := w.ns.Try("ip", "-d", "link", "show", "dev", link); return out }, "remote 192.0.2.77")
+	w.config(tunnelConfig(proto, "192.0.2.1"))
+	w.call("network", "reload")
+	w.passes(link)
+	w.down("vpn")
+	w.gone(link)
+	w.up("vpn")
+	w.passes(link)
+	if _, _, errs := w.status("vpn"); len(errs) > 0 {
+		t.Errorf("vpn is up, with errors %v", errs)
+	}
+	w.quiet()
 }
 
 // TestRoutesOfHandlers: routes of a handler have the metric of the interface and
