@@ -16,6 +16,7 @@ type MirrorStatus struct {
 	// as the kernel counts them (twice what was asked for, less where it may
 	// not); 0 when that is not known.
 	Buffer int
+	Reason string // why there is no socket; empty when there is
 }
 
 // Mirrors is what a Backend has besides when it keeps more mirrors than the
@@ -56,6 +57,9 @@ func mirrorReply(m MirrorStatus) ubus.Table {
 			{Name: "live", Value: k.Live}, {Name: "objects", Value: int64(k.Objects)}, {Name: "bytes", Value: int64(k.Bytes)}}})
 	}
 	t := ubus.Table{{Name: "ns", Value: m.NS}, {Name: "state", Value: m.State}}
+	if m.Reason != "" {
+		t = append(t, ubus.Field{Name: "reason", Value: m.Reason})
+	}
 	if m.RetryIn > 0 {
 		t = append(t, ubus.Field{Name: "retry-in-ms", Value: ms(m.RetryIn)})
 	}

@@ -68,6 +68,9 @@ func writeMirror(w io.Writer, m ubus.Table, colour bool) error {
 	ns, _ := m.String("ns")
 	state, _ := m.String("state")
 	headline := ns + " is " + mirrorStyle(state).paint(state, colour)
+	if reason, ok := m.String("reason"); ok {
+		headline += ": " + reason
+	}
 	if m.Has("retry-in-ms") {
 		headline += ", for another " + milliseconds(m, "retry-in-ms")
 	}

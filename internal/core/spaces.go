@@ -177,7 +177,19 @@ func (c *Core) lost(ev Lost) {
 		c.log(levelWarn, "network namespace cannot be mirrored; trying again", "netns", name, "error", why)
 	}
 	c.unopened[ev.NS] = why
+	if why != "" {
+		e.Unopened(c.now, ev.Epoch)
+		return
+	}
 	e.Lost(c.now, ev.Epoch)
+}
+
+// Unopened says why a namespace cannot be mirrored now; empty when it is.
+func (c *Core) Unopened(ns model.NS) string {
+	if e := c.engine(ns); e == nil || e.Live(rtnl.KindLink) {
+		return ""
+	}
+	return c.unopened[ns]
 }
 
 // quietSink is the consumer of a namespace that is only looked at.

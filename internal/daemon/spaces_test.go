@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,10 +61,18 @@ func TestNamespaces(t *testing.T) {
 	w.config(section)
 	w.start()
 	nstest.Eventually(t, 5*time.Second, func() string { // not there yet
-		if s := w.mirrors()[path]; s.State != "live" && s.Stats.Losses > 0 {
-			return ""
+		why := ""
+		w.on(func(*core.Core) {
+			for _, m := range w.d.MirrorStatus(time.Now()) {
+				if m.NS == path && m.State != "live" && m.Stats.Losses == 0 {
+					why = m.Reason
+				}
+			}
+		})
+		if !strings.Contains(why, "there is no network namespace "+path) {
+			return fmt.Sprintf("no word that the namespace is missing: %q", why)
 		}
-		return "the missing namespace is not missed"
+		return ""
 	})
 
 	blue := nstest.New(t)

@@ -45,7 +45,9 @@ type Kernel struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex      // guards what follows
+	dumps  context.Context // of the dumps for the present socket
+	ended  context.CancelFunc
 	notify *rtnl.Notifier
 	epoch  uint32
 
@@ -69,6 +71,7 @@ func Open(o Options) (*Kernel, error) {
 	}
 	k := &Kernel{o: o, wake: make(chan struct{}, 1), free: make(chan []byte, 16)}
 	k.ctx, k.stop = context.WithCancel(context.Background())
+	k.dumps, k.ended = context.WithCancel(k.ctx)
 	k.wg.Add(1)
 	go k.worker(conn)
 	return k, nil
@@ -174,6 +177,8 @@ func (k *Kernel) Subscribe(epoch uint32) {
 		k.mu.Lock()
 		old := k.notify
 		k.notify, k.epoch = n, epoch
+		k.ended() // dumps for the socket before are of no use any more
+		k.dumps, k.ended = context.WithCancel(k.ctx)
 		closing := k.ctx.Err() != nil
 		k.mu.Unlock()
 		if old != nil {
@@ -258,6 +263,9 @@ func (k *Kernel) drain() {
 
 // Dump reads a table on a socket of its own: that of one family, or all of it.
 func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind, family uint8) {
+	k.mu.Lock()
+	ctx := k.dumps
+	k.mu.Unlock()
 	k.wg.Add(1)
 	go func() {
 		defer k.wg.Done()
@@ -267,13 +275,13 @@ func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind, family uint8) {
 			defer conn.Close()
 			var res rtnl.DumpResult
 			req := rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{Family: family})
-			res, err = conn.Dump(k.ctx, req, func(b []byte) error {
+			res, err = conn.Dump(ctx, req, func(b []byte) error {
 				k.o.Deliver(core.Dumped{NS: k.o.NS, Epoch: epoch, Data: append(k.spare(), b...)})
 				return nil
 			})
 			done.Complete, done.Interrupted = (res.Complete || res.Unsupported) && err == nil, res.Interrupted
 		}
-		if err != nil && k.ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			k.o.Log.Warn("dump failed; it will be tried again", "kind", kind, "error", err)
 		}
 		// What was announced before the dump ended comes before its end: then

@@ -152,6 +152,14 @@ func (e *Engine) Lost(now time.Time, epoch uint32) {
 	e.lose(now)
 }
 
+// Unopened tells that there is no socket: nothing was lost that was heard of, and
+// the next attempt waits as after a loss.
+func (e *Engine) Unopened(now time.Time, epoch uint32) {
+	if epoch == e.epoch {
+		e.lose(now)
+	}
+}
+
 func (e *Engine) lose(now time.Time) {
 	e.now = now
 	if e.lostAt.IsZero() || e.attempts == 0 {

@@ -133,10 +133,11 @@ func (e *Engine) finish(k rtnl.Kind) {
 	st.live = true
 	e.sink.SyncEnd(e.ns, k)
 	switch {
-	case st.again:
+	case st.again && st.tries < 2:
+		st.tries++
 		e.dump(k)
 		return
-	case st.doubt:
+	case st.again, st.doubt: // what disturbs each dump does not make them run back to back
 		st.retryAt = e.now.Add(e.params.delay(st.tries))
 		st.tries++
 	default:
