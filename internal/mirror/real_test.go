@@ -1,8 +1,6 @@
 package mirror_test
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -173,31 +171,5 @@ func TestSilentDeletions(t *testing.T) {
 				l.equal("after " + op)
 			}
 		})
-	}
-}
-
-// TestOverflowOnTheRealKernel loses notifications on purpose: a small buffer
-// and much at once.
-func TestOverflowOnTheRealKernel(t *testing.T) {
-	l := newLive(t, 4096)
-	rng := rand.New(rand.NewPCG(1, 1))
-	l.ns.IP("link add va type veth peer name vb")
-	l.ns.IP("link set va up")
-	l.ns.IP("link set vb up")
-	l.ns.IP("addr add 10.0.0.1/24 dev va")
-	for round := range 5 {
-		var script strings.Builder
-		for i := range 400 {
-			verb := []string{"add", "replace", "del"}[rng.IntN(3)]
-			fmt.Fprintf(&script, "route %s 10.%d.%d.0/24 via 10.0.0.%d\n", verb, 1+round, rng.IntN(200), 2+i%5)
-		}
-		script.WriteString("link set va down\nlink set va up\n")
-		file := t.TempDir() + "/batch"
-		writeFile(t, file, script.String())
-		l.ns.Try("ip", "-force", "-batch", file)
-		l.equal(fmt.Sprintf("round %d", round))
-	}
-	if l.e.Stats().Losses == 0 {
-		t.Error("nothing was lost: the test proves nothing")
 	}
 }
