@@ -170,6 +170,7 @@ func (c *Core) dropInterface(n string) {
 		c.link(dev, n, false)
 	}
 	if l3 := c.l3[n]; l3 != "" {
+		c.ownL3(l3)
 		c.graph.Unuse(l3, m.User()+" (layer 3)")
 		delete(c.l3, n)
 	}

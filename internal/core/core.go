@@ -62,6 +62,7 @@ type Core struct {
 	routes   map[string][]*config.Route // by interface
 	down     map[string]bool
 	l3       map[string]string // interface → layer 3 device that is not its main device
+	l3Left   map[string]bool   // layer 3 devices that are left to the programs that made them
 
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
@@ -102,7 +103,7 @@ func New(o Options) *Core {
 	}
 	c := &Core{
 		protos: o.Protos, seed: o.Seed, spaces: map[model.NS]*Space{}, unopened: map[model.NS]string{}, rng: rand.New(rand.NewPCG(o.Seed, 2)),
-		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{},
+		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{}, l3Left: map[string]bool{},
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
 	}

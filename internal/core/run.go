@@ -193,6 +193,7 @@ func (c *Core) claimL3(m *iface.Machine) {
 	}
 	if old := c.l3[n]; old != l3 {
 		if old != "" {
+			c.ownL3(old)
 			c.graph.Unuse(old, user)
 		}
 		delete(c.l3, n)
@@ -203,10 +204,30 @@ func (c *Core) claimL3(m *iface.Machine) {
 		}
 	}
 	if l3 != "" {
+		if m.Offer().AddressExternal {
+			c.leaveL3(l3)
+		}
 		c.makeTunnel(m, l3)
 		if !c.graph.Claim(l3, user) {
 			m.L3Absent()
 		}
+	}
+}
+
+// leaveL3 leaves a layer 3 device to the program that has made it and gives it its
+// addresses (pppd): that takes it up and down.
+func (c *Core) leaveL3(dev string) {
+	if !c.l3Left[dev] && !c.graph.State(dev).External {
+		c.l3Left[dev] = true
+		c.graph.SetExternal(dev, true)
+	}
+}
+
+// ownL3 ends what leaveL3 has begun.
+func (c *Core) ownL3(dev string) {
+	if c.l3Left[dev] {
+		delete(c.l3Left, dev)
+		c.graph.SetExternal(dev, false)
 	}
 }
 
