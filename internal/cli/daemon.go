@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -107,6 +108,9 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
+	if f.run, err = filepath.Abs(f.run); err != nil { // scripts run elsewhere, and find our tools below it
+		return err
+	}
 	if err := helper.Prepare(f.run, f.addons, "/", log); err != nil {
 		log.Warn("protocol scripts may lack what they need", "error", err)
 	}

@@ -83,8 +83,11 @@ func ask(ctx context.Context, path string, env []string, log *slog.Logger) (spec
 		}
 		specs = append(specs, s)
 	}
-	if wrong > 0 {
+	switch {
+	case wrong > 0:
 		log.Error("protocol script prints what is no description", "script", path, "lines", wrong, "error", err)
+	case len(specs) == 0:
+		log.Warn("protocol script describes no protocol (is what it sources there?)", "script", path)
 	}
 	return specs
 }
