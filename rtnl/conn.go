@@ -343,12 +343,13 @@ func newInbox() *inbox {
 	return in
 }
 
-// tryRead is for RawConn.Read: false means that nothing is there yet. It does not
-// wait, and so does not tell the scheduler, which costs a twentieth of a dump.
+// tryRead is for RawConn.Read: false means that nothing is there yet. The
+// scheduler is told of the call, though that costs a twentieth of a dump: the
+// kernel can take 50 ms over a part of it, and the collector would wait.
 func (in *inbox) tryRead(fd uintptr) bool {
 	for {
 		in.hdr.Namelen = unix.SizeofSockaddrNetlink
-		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&in.hdr)), unix.MSG_DONTWAIT)
+		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&in.hdr)), unix.MSG_DONTWAIT)
 		if errno == unix.EINTR {
 			continue
 		}
