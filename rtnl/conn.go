@@ -301,14 +301,11 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 // receive reads the next datagram of the kernel; it is valid until the next
 // call.
 func (c *Conn) receive(ctx context.Context) ([]byte, error) {
-	if err := c.deadline(ctx, c.f.SetReadDeadline); err != nil {
-		return nil, err
-	}
 	for {
-		err := c.raw.Read(c.in.read)
+		err := c.read(ctx)
 		switch {
 		case err != nil:
-			return nil, c.because(ctx, err)
+			return nil, err
 		case c.in.errno == unix.ENOBUFS:
 			return nil, ErrOverrun
 		case c.in.errno != 0:
@@ -321,6 +318,28 @@ func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// read takes the next datagram. Only where it has to wait for one does it set a
+// time-out: of a dump the next part is always there, and a timer for each would
+// cost more than what is done with it.
+func (c *Conn) read(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.raw.Control(c.in.look); err != nil {
+		return c.because(ctx, err)
+	}
+	if c.in.ready {
+		return nil
+	}
+	if err := c.deadline(ctx, c.f.SetReadDeadline); err != nil {
+		return err
+	}
+	if err := c.raw.Read(c.in.read); err != nil {
+		return c.because(ctx, err)
+	}
+	return nil
+}
+
 // inbox reads one datagram at a time, always into the same memory.
 type inbox struct {
 	buf   []byte
@@ -330,6 +349,8 @@ type inbox struct {
 	n     int
 	errno unix.Errno
 	read  func(fd uintptr) bool // tryRead, bound once
+	look  func(fd uintptr)      // tryRead into ready
+	ready bool
 }
 
 func newInbox() *inbox {
@@ -340,6 +361,7 @@ func newInbox() *inbox {
 	in.hdr.SetIovlen(1)
 	in.hdr.Name = (*byte)(unsafe.Pointer(&in.from))
 	in.read = in.tryRead
+	in.look = func(fd uintptr) { in.ready = in.tryRead(fd) }
 	return in
 }
 
