@@ -50,7 +50,7 @@ type Core struct {
 
 	seed   uint64
 	mirror *mirror.Engine
-	spaces map[model.NS]*Space // namespaces besides the daemon's own
+	spaces []*Space // namespaces besides the daemon's own, in the order of their NS
 	lastNS model.NS
 	// unopened has why a namespace has no socket, where that was said already.
 	unopened map[model.NS]string
@@ -102,7 +102,7 @@ func New(o Options) *Core {
 		o.Protos = proto.Builtin()
 	}
 	c := &Core{
-		protos: o.Protos, seed: o.Seed, spaces: map[model.NS]*Space{}, unopened: map[model.NS]string{}, rng: rand.New(rand.NewPCG(o.Seed, 2)),
+		protos: o.Protos, seed: o.Seed, unopened: map[model.NS]string{}, rng: rand.New(rand.NewPCG(o.Seed, 2)),
 		ifaces: map[string]*iface.Machine{}, routes: map[string][]*config.Route{}, down: map[string]bool{}, l3: map[string]string{}, l3Left: map[string]bool{},
 		onDevice: map[string]map[string]bool{}, aliases: map[string]map[string]bool{},
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},

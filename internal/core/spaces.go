@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"time"
 
 	"netbraid/internal/config"
@@ -27,7 +28,7 @@ func (c *Core) UseNS(path, user string, p mirror.Params) *Space {
 		c.lastNS++
 		s = &Space{NS: c.lastNS, Path: path, users: map[string]bool{}, params: p}
 		s.Mirror = mirror.New(s.NS, p, quietSink{})
-		c.spaces[s.NS] = s
+		c.spaces = append(c.spaces, s)
 		c.act(OpenNS{NS: s.NS, Path: path, Params: s.Mirror.Params()})
 		s.Mirror.Start(c.now)
 	}
@@ -44,9 +45,18 @@ func (c *Core) DropNS(path, user string) {
 	if delete(s.users, user); len(s.users) > 0 {
 		return
 	}
-	delete(c.spaces, s.NS)
+	c.spaces = slices.DeleteFunc(c.spaces, func(x *Space) bool { return x == s })
 	delete(c.unopened, s.NS)
 	c.act(CloseNS{NS: s.NS})
+}
+
+func (c *Core) space(ns model.NS) *Space {
+	for _, s := range c.spaces {
+		if s.NS == ns {
+			return s
+		}
+	}
+	return nil
 }
 
 func (c *Core) spaceAt(path string) *Space {
@@ -61,13 +71,7 @@ func (c *Core) spaceAt(path string) *Space {
 // Spaces lists the namespaces that are mirrored besides the daemon's own, in
 // the order in which they came.
 func (c *Core) Spaces() []*Space {
-	var out []*Space
-	for ns := model.NS(1); ns != 0 && ns <= c.lastNS; ns++ {
-		if s := c.spaces[ns]; s != nil {
-			out = append(out, s)
-		}
-	}
-	return out
+	return slices.Clone(c.spaces)
 }
 
 // engine gives the mirror of a namespace; nil for one that has gone.
@@ -75,7 +79,7 @@ func (c *Core) engine(ns model.NS) *mirror.Engine {
 	if ns == 0 {
 		return c.mirror
 	}
-	if s := c.spaces[ns]; s != nil {
+	if s := c.space(ns); s != nil {
 		return s.Mirror
 	}
 	return nil
@@ -141,7 +145,7 @@ func (c *Core) mirrorDeadline(add func(time.Time)) {
 // mirrorRequests hands on what the mirrors ask for.
 func (c *Core) mirrorRequests() {
 	c.requests(c.mirror)
-	for _, s := range c.Spaces() {
+	for _, s := range c.spaces {
 		c.requests(s.Mirror)
 	}
 }
@@ -165,7 +169,7 @@ func (c *Core) lost(ev Lost) {
 	}
 	name, why := "default", ""
 	if ev.NS != 0 {
-		name = c.spaces[ev.NS].Path
+		name = c.space(ev.NS).Path
 	}
 	if ev.Err != nil {
 		why = ev.Err.Error()
