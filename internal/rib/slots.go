@@ -1,6 +1,6 @@
 package rib
 
-import stdbits "math/bits"
+import "math/bits"
 
 // key4 identifies an IPv4 route within one family of tables.
 type key4 struct {
@@ -39,9 +39,9 @@ func (k key6) hash(seed uint64) uint64 {
 }
 
 func mix(p, rest uint64, prio uint32, seed uint64) uint64 {
-	hi, lo := mul64(p^seed, 0x9e3779b97f4a7c15)
+	hi, lo := bits.Mul64(p^seed, 0x9e3779b97f4a7c15)
 	x := hi ^ lo ^ rest ^ uint64(prio)<<8
-	hi, lo = mul64(x, 0xd6e8feb86659fd93)
+	hi, lo = bits.Mul64(x, 0xd6e8feb86659fd93)
 	return hi ^ lo
 }
 
@@ -57,8 +57,6 @@ type slot[K hashed] struct {
 	attr uint32
 }
 
-func mul64(a, b uint64) (hi, lo uint64) { return stdbits.Mul64(a, b) }
-
 // group is how many neighbouring slots share one hash.
 const group = 16
 
@@ -67,20 +65,20 @@ const group = 16
 // changed writes next to nothing.
 type slots[K hashed] struct {
 	e    []slot[K]
-	used bits // slots that are not empty
-	seen bits // by the last dump
-	kept bits // by the dumps before it whose marks count as well
+	used bitset // slots that are not empty
+	seen bitset // by the last dump
+	kept bitset // by the dumps before it whose marks count as well
 	n    int
 	seed uint64
 }
 
-type bits []uint64
+type bitset []uint64
 
-func (b bits) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
-func (b bits) set(i int)      { b[i>>6] |= 1 << (i & 63) }
+func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
+func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 
 // move gives bit j the value of bit i, and takes that away.
-func (b bits) move(i, j int) {
+func (b bitset) move(i, j int) {
 	b[j>>6] = b[j>>6]&^(1<<(j&63)) | b[i>>6]>>(i&63)&1<<(j&63)
 	b[i>>6] &^= 1 << (i & 63)
 }
@@ -111,7 +109,7 @@ func (s *slots[K]) put(i int, k K, attr uint32) {
 
 // home is where the search for a hash begins.
 func (s *slots[K]) home(h uint64) int {
-	g, _ := mul64(h, uint64(len(s.e)/group))
+	g, _ := bits.Mul64(h, uint64(len(s.e)/group))
 	return int(g)*group + int(h&(group-1))
 }
 
@@ -154,7 +152,7 @@ func (s *slots[K]) resize(n int) {
 	old := *s
 	s.e = make([]slot[K], (n+63)/64*64)
 	words := len(s.e) / 64
-	s.used, s.seen, s.kept = make(bits, words), make(bits, words), make(bits, words)
+	s.used, s.seen, s.kept = make(bitset, words), make(bitset, words), make(bitset, words)
 	for i := range old.e {
 		e := &old.e[i]
 		if e.attr == 0 {

@@ -48,7 +48,7 @@ type Table struct {
 	k4      key4
 	k6      key6
 	route   rtnl.Route
-	heads   []verdict
+	heads   []bool // of each set of attributes: whether it matches
 }
 
 // row is one route of a key that has several.

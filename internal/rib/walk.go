@@ -1,7 +1,7 @@
 package rib
 
 import (
-	stdbits "math/bits"
+	"math/bits"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -104,7 +104,7 @@ func (t *Table) Unseen6() bool {
 	}
 	for w := range t.v6.used {
 		for b := t.v6.unseen(w); b != 0; b &= b - 1 {
-			if t.v6.e[w<<6+stdbits.TrailingZeros64(b)].attr != several {
+			if t.v6.e[w<<6+bits.TrailingZeros64(b)].attr != several {
 				return true
 			}
 		}
@@ -179,7 +179,7 @@ func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool
 		*budget -= wordCost
 		b := s.unseen(t.pos)
 		for ; b != 0; b &= b - 1 {
-			if i := t.pos<<6 + stdbits.TrailingZeros64(b); s.e[i].attr != several {
+			if i := t.pos<<6 + bits.TrailingZeros64(b); s.e[i].attr != several {
 				*budget -= removalCost
 				k := s.e[i].key
 				drop(&t.attrs, s.e[i].attr, k)
@@ -230,9 +230,6 @@ func (t *Table) keep(key model.RouteKey, ok func(*row) bool) {
 	}
 }
 
-// verdict says of a set of attributes whether a predicate holds.
-type verdict bool
-
 // Match tells which routes are meant. attr sees a route without its key (Dst,
 // Table, Priority and TOS are zero); Table, when it is not 0, is the only table.
 type Match struct {
@@ -246,8 +243,8 @@ func (t *Table) judge(m Match) bool {
 	some := false
 	for i := range t.attrs.list {
 		a := &t.attrs.list[i]
-		t.heads[i] = verdict(a.refs > 0 && m.Attr(&a.route))
-		some = some || bool(t.heads[i])
+		t.heads[i] = a.refs > 0 && m.Attr(&a.route)
+		some = some || t.heads[i]
 	}
 	return some
 }
@@ -292,7 +289,7 @@ func (t *Table) Select(m Match, f func(model.RouteKey)) {
 }
 
 func (t *Table) hit(id uint32, table uint16, m Match) bool {
-	return id != 0 && id != several && bool(t.heads[id]) && t.inTable(table, m)
+	return id != 0 && id != several && t.heads[id] && t.inTable(table, m)
 }
 
 // Remove removes the routes that match and calls gone for the key of each.
@@ -315,7 +312,7 @@ func (t *Table) removeFew(m Match, gone func(model.RouteKey)) bool {
 	for id, hit := range t.heads {
 		a := &t.attrs.list[id]
 		switch {
-		case !bool(hit):
+		case !hit:
 		case a.many:
 			return false
 		default:
