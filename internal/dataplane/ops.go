@@ -1,0 +1,106 @@
+package dataplane
+
+import (
+	"errors"
+	"net/netip"
+
+	"netbraid/rtnl"
+)
+
+// OpKind is what an operation does. All are idempotent: what is there already
+// is success when it is equal, what is gone already counts as deleted.
+type OpKind uint8
+
+// The operations, with the fields of Op that each reads.
+const (
+	PairAdd  OpKind = iota + 1 // Pair: make the companion; answered by a Result with the pair
+	PairDel                    // Pair.Phy
+	SubAdd                     // Index (the parent), Sub, Name (a wish); Result.Index is the new interface
+	SubDel                     // Index
+	SetUp                      // Index, On
+	SetMTU                     // Index, Value: octets of an IP packet; the dataplane's own end of the pair too
+	SetMAC                     // Index, MAC
+	SetTable                   // Index, Value: Table4 and Table6
+	SetMPLS                    // Index, On: whether it takes labelled packets
+	// SetCarrier: Index (the phy), On: what the companion shows. Only where
+	// Caps.Carrier says that it does not follow by itself.
+	SetCarrier
+	TableAdd // Value: the table, Family
+	TableDel // Value, Family: when nothing is in it
+	AddrAdd  // Index, Prefix
+	AddrDel
+	NeighSet // Index, Addr, MAC, On: static
+	NeighDel // Index, Addr
+	RouteSet // Route, Paths: the route is this, whatever it was (no packet is lost on the way)
+	RouteDel // Route
+	// LocalAdd: Addr is the router's own (broadcast and anycast addresses
+	// included): packets to it go to the companion. Only with Caps.Local.
+	LocalAdd
+	LocalDel
+)
+
+var opNames = [...]string{"", "pair add", "pair del", "sub-interface add", "sub-interface del", "set up", "set mtu", "set mac",
+	"set table", "set mpls", "set carrier", "table add", "table del", "addr add", "addr del", "neigh set", "neigh del", "route set",
+	"route del", "local add", "local del"}
+
+func (k OpKind) String() string {
+	if int(k) < len(opNames) {
+		return opNames[k]
+	}
+	return "?"
+}
+
+// Op is one change of the dataplane.
+type Op struct {
+	Kind   OpKind
+	Family uint8 // AF_INET, AF_INET6, AF_MPLS
+	On     bool
+	Ref    uint32 // the caller's; means nothing here
+	Index  uint32
+	Value  uint32
+	MAC    rtnl.HWAddr
+	Addr   netip.Addr
+	Prefix netip.Prefix
+	Route  RouteKey
+	Paths  *PathSet
+	Sub    Sub
+	Name   string
+	Pair   *Pair
+}
+
+// MaxBatch is the most operations of a Batch.
+const MaxBatch = 1024
+
+// Batch is operations to be done in order. One that fails does not keep the
+// ones after it from being tried.
+type Batch struct {
+	ID  uint64 // comes back in Done
+	Ops []Op   // the implementation's until Done, then the caller's again
+}
+
+// Failed is an operation of a Batch that had no effect.
+type Failed struct {
+	Op  int // its place in the Batch
+	Err error
+}
+
+// Made is what an operation has made.
+type Made struct {
+	Op    int
+	Index uint32 // SubAdd
+	Pair  Pair   // PairAdd
+}
+
+// Errors that implementations wrap, so that callers can tell them apart.
+var (
+	// ErrUnsupported: this dataplane cannot do it; the message says what is
+	// missing (a plugin, a message, a kernel option). Not worth trying again
+	// before the next connection.
+	ErrUnsupported = errors.New("not supported by this dataplane")
+	// ErrNoInterface: there is no such interface (any more).
+	ErrNoInterface = errors.New("no such interface")
+	// ErrTaken: somebody else has it (an address on another interface, a name).
+	ErrTaken = errors.New("taken")
+	// ErrRefused: the dataplane or its driver does not want this value.
+	ErrRefused = errors.New("refused")
+)
