@@ -87,7 +87,7 @@ func TestEveryOptionIsChecked(t *testing.T) {
 		vethOptions:      "config device\n\toption name d0\n\toption type veth\n",
 		interfaceOptions: "config interface i\n", staticOptions: "config interface i\n\toption proto static\n",
 		routeOptions:  "config route\n\toption target 10.0.0.0/8\n",
-		mirrorOptions: "config mirror m\n", neighborOptions: "config neighbor\n",
+		mirrorOptions: "config mirror m\n", dataplaneOptions: "config dataplane d\n", pairOptions: "config pair p\n", neighborOptions: "config neighbor\n",
 	}
 	checked := 0
 	for _, g := range groups {

@@ -256,3 +256,7 @@ func (p *parser) qos(s *section, v *value, maxFrom, maxTo int64, allowed string)
 	}
 	return out
 }
+
+// exists tells whether the device is a link that exists already: the section
+// has settings for it and makes nothing.
+func (d *Device) exists() bool { return d.Type == Simple }

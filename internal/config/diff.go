@@ -38,8 +38,10 @@ type Changes struct {
 	RoutesChanged map[string]bool
 	// NeighborsChanged has the interfaces whose neighbours changed.
 	NeighborsChanged map[string]bool
-	Globals          bool // the section globals changed
-	Mirrors          bool // a section mirror changed
+	Globals          bool               // the section globals changed
+	Mirrors          bool               // a section mirror changed
+	Dataplanes       map[string]Verdict // by name; Recreate: the connection is another
+	Pairs            map[string]Verdict // by name
 }
 
 // None tells that nothing changed.
@@ -52,7 +54,8 @@ func (c *Changes) None() bool {
 		}
 		return true
 	}
-	return !c.Globals && !c.Mirrors && len(c.RoutesChanged)+len(c.NeighborsChanged) == 0 && keep(c.Devices) && keep(c.Interfaces)
+	return !c.Globals && !c.Mirrors && len(c.RoutesChanged)+len(c.NeighborsChanged) == 0 && keep(c.Devices) && keep(c.Interfaces) &&
+		keep(c.Dataplanes) && keep(c.Pairs)
 }
 
 // Diff compares two configurations; either may be nil (then nothing is in it).
@@ -65,9 +68,12 @@ func Diff(old, new *Config) Changes {
 		new = &Config{}
 	}
 	c := Changes{Devices: make(map[string]Verdict, len(new.Devices)), Interfaces: make(map[string]Verdict, len(new.Interfaces)),
+		Dataplanes: map[string]Verdict{}, Pairs: map[string]Verdict{},
 		RoutesChanged: map[string]bool{}, NeighborsChanged: map[string]bool{}, Globals: old.Globals != new.Globals, Mirrors: !slices.EqualFunc(old.Mirrors, new.Mirrors, sameMirror)}
 	verdicts(c.Devices, old.Devices, new.Devices, func(d *Device) string { return d.Name }, diffDevice)
 	verdicts(c.Interfaces, old.Interfaces, new.Interfaces, func(i *Interface) string { return i.Name }, diffInterface)
+	verdicts(c.Dataplanes, old.Dataplanes, new.Dataplanes, func(d *Dataplane) string { return d.Name }, diffDataplane)
+	verdicts(c.Pairs, old.Pairs, new.Pairs, func(p *Pair) string { return p.Name }, diffPair)
 	diffRoutes(&c, old.Routes, new.Routes)
 	diffNeighbors(&c, old.Neighbors, new.Neighbors)
 	for name := range c.NeighborsChanged {

@@ -157,6 +157,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		reflect.TypeFor[BridgeOptions](): BridgeOptions{HashMax: 1}, reflect.TypeFor[rtnl.HWAddr](): rtnl.HWAddr{Len: 6},
 		reflect.TypeFor[*Static](): &Static{}, reflect.TypeFor[IP6Assign](): IP6Assign{Hint: 1}, reflect.TypeFor[[]netip.Addr](): []netip.Addr{{}}, reflect.TypeFor[[]string](): []string{"a:b"},
 		reflect.TypeFor[[]Problem](): []Problem{{}}, reflect.TypeFor[time.Duration](): time.Second, reflect.TypeFor[DeviceType](): Bridge,
+		reflect.TypeFor[[]uint8](): []uint8{1}, reflect.TypeFor[[]NetNSTable](): []NetNSTable{{}},
 	}
 	change := func(v reflect.Value) {
 		switch o := other[v.Type()]; {
@@ -168,11 +169,13 @@ func TestDiffSeesEveryField(t *testing.T) {
 			v.SetString("x")
 		case v.CanUint():
 			v.SetUint(1)
+		case v.CanInt():
+			v.SetInt(1)
 		default:
 			t.Fatalf("teach this test to change a %s", v.Type())
 		}
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Device](), reflect.TypeFor[Interface]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Device](), reflect.TypeFor[Interface](), reflect.TypeFor[Dataplane](), reflect.TypeFor[Pair]()} {
 		for i := range typ.NumField() {
 			if f := typ.Field(i); skip[f.Name] || !f.IsExported() {
 				continue
@@ -181,10 +184,15 @@ func TestDiffSeesEveryField(t *testing.T) {
 			v.Elem().FieldByName("Name").SetString("n")
 			change(v.Elem().Field(i))
 			var d Changes
-			if dev, ok := v.Interface().(*Device); ok {
-				d = Diff(&Config{Devices: []*Device{{Name: "n"}}}, &Config{Devices: []*Device{dev}})
-			} else {
-				d = Diff(&Config{Interfaces: []*Interface{{Name: "n"}}}, &Config{Interfaces: []*Interface{v.Interface().(*Interface)}})
+			switch n := v.Interface().(type) {
+			case *Device:
+				d = Diff(&Config{Devices: []*Device{{Name: "n"}}}, &Config{Devices: []*Device{n}})
+			case *Interface:
+				d = Diff(&Config{Interfaces: []*Interface{{Name: "n"}}}, &Config{Interfaces: []*Interface{n}})
+			case *Dataplane:
+				d = Diff(&Config{Dataplanes: []*Dataplane{{Name: "n"}}}, &Config{Dataplanes: []*Dataplane{n}})
+			case *Pair:
+				d = Diff(&Config{Pairs: []*Pair{{Name: "n"}}}, &Config{Pairs: []*Pair{n}})
 			}
 			if d.None() {
 				t.Errorf("%s.%s: a change of it is not seen", typ.Name(), typ.Field(i).Name)

@@ -26,6 +26,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("config device\n option name a\n option type 8021q\n option ifname a.5\n option vid 5\nconfig interface a\n option type bridge\n list ports a.5\n option device @a\n")
 	f.Add("config interface a\n list depends b\nconfig interface b\n option device @a\n option depends 'a b c'\n")
 	f.Add("config route\n option target default\n option interface x\nconfig interface x\n list ipaddr 1.2.3.4/31\n option proto static\n option ip6prefix ::/1,1,2,class=x,excluded=::/64\n")
+	f.Add(twoPlanes + "config pair a\n option dataplane vpp0\n option phy x\nconfig pair\n option host h.5\n option netns n\n option tun 1\n")
 	opts := Options{Protos: map[string]Proto{"dhcp": {Options: map[string]Type{"hostname": TypeString, "n": TypeInt, "b": TypeBool, "l": TypeArray}}}}
 	f.Fuzz(func(t *testing.T, text string) {
 		pkg, err := uci.Parse("network", []byte(text), uci.Options{NonStrict: true})
@@ -83,6 +84,7 @@ func check(t *testing.T, cfg *Config, problems []Problem) {
 			d = devs[d.Parent]
 		}
 	}
+	checkPairs(t, cfg, devs)
 	wrong := false
 	for _, i := range cfg.Interfaces {
 		if ifaces[i.Name] != nil {
@@ -109,6 +111,29 @@ func check(t *testing.T, cfg *Config, problems []Problem) {
 	}
 }
 
+// checkPairs holds that every pair has its dataplane, its phy and its
+// companion for itself.
+func checkPairs(t *testing.T, cfg *Config, devs map[string]*Device) {
+	planes, fwd, taken := map[string]*Dataplane{}, map[string]bool{}, map[string]bool{}
+	for _, d := range cfg.Dataplanes {
+		if planes[d.Name] != nil || (d.Type == VPP) != (d.Socket != "") || (d.Type == NetNS) != (d.NetNS != "") || d.Window < 64 {
+			t.Fatalf("dataplane %+v", d)
+		}
+		planes[d.Name], fwd[d.NetNS] = d, d.Type == NetNS
+	}
+	for _, p := range cfg.Pairs {
+		phy, host := "phy "+p.Dataplane+" "+p.Phy, "host "+p.NetNS+" "+p.Host
+		if planes[p.Dataplane] == nil || taken[phy] || taken[host] || taken["name "+p.Name] || !validName(p.Host) || !validPhy(p.Phy) || p.Queues == 0 ||
+			fwd[p.NetNS] || p.NetNS == "" && devs[p.Host] != nil && !devs[p.Host].exists() {
+			t.Fatalf("pair %+v", p)
+		}
+		taken[phy], taken[host], taken["name "+p.Name] = true, true, true
+	}
+	if got := cfg.WithPairs(nil); len(got.Pairs) != len(cfg.Pairs) {
+		t.Fatal("nothing added changes the pairs")
+	}
+}
+
 // TestHugeInput: no input of the size that is read takes long.
 func TestHugeInput(t *testing.T) {
 	const n = 20000
@@ -130,6 +155,7 @@ func TestHugeInput(t *testing.T) {
 		"mappings":   repeat("config device\n option name v\n option type 8021q\n option ifname e\n option vid 1\n", " list egress_qos_mapping %i:1\n"),
 		"options":    repeat("config interface a\n", " option o%i 1\n"),
 		"routes":     repeat("config interface a\n", "config route\n option interface a\n option target 10.0.0.0/8\n option metric %i\n"),
+		"pairs":      repeat("config dataplane v\n option type vpp\n", "config pair h%i\n option phy p%i\n"),
 		"bad lines":  repeat("config interface a\n", "config interface a%i\n option x-y 1\n option device e%i\n"),
 	} {
 		start := time.Now()

@@ -43,7 +43,7 @@ func deviceOption(s *section) *option {
 func (p *parser) impliedBySections() {
 	for _, d := range slices.Clone(p.cfg.Devices) {
 		s := p.devSec[d.Name]
-		if parent, vid, ok := splitVLAN(d.Name); ok && d.Type == Simple {
+		if parent, vid, ok := splitVLAN(d.Name); ok && d.Type == Simple && !p.companions[d.Name] {
 			if vid > 4094 || !validName(d.Name) {
 				p.leaveOut(d.Name, p.invalid(s, s.find("name"), "", "not the name of a VLAN", allowVLANName))
 				continue
@@ -93,7 +93,7 @@ func (p *parser) parent(d *Device, s *section) {
 // unless such a device is there. false when the name says one that cannot be.
 func (p *parser) implied(name string, bad func(reason string)) bool {
 	var chain []*Device
-	for p.devSec[name] == nil && p.devs[name] == nil {
+	for p.devSec[name] == nil && p.devs[name] == nil && !p.companions[name] {
 		parent, vid, ok := splitVLAN(name)
 		if !ok {
 			break

@@ -130,7 +130,7 @@ func sectionsOf(pkg *uci.Package) []section {
 				all = append(all, option{Option: Option{Name: o.Name, Values: o.Values, List: o.List}, line: o.Line, lines: o.Lines})
 			}
 		}
-		secs = append(secs, section{typ: s.Type, name: s.Name, line: s.Line, opts: all[from:len(all):len(all)]})
+		secs = append(secs, section{typ: s.Type, name: s.Name, anonymous: s.Anonymous, line: s.Line, opts: all[from:len(all):len(all)]})
 	}
 	return secs
 }

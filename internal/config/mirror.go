@@ -1,10 +1,6 @@
 package config
 
-import (
-	"path"
-	"strings"
-	"time"
-)
+import "time"
 
 // Mirror is a `config mirror` section: the limits of the mirror of a network
 // namespace. Zero stands for the default.
@@ -34,7 +30,7 @@ func ms(set func(m *Mirror, d time.Duration)) func(*target, value) {
 
 // mirrorOptions have the names of linux-cp's parameters.
 var mirrorOptions = newGroup("mirror", "A `config mirror` section: a network namespace that is mirrored besides the daemon's own, or (without `netns`) the limits of the daemon's own.",
-	spec{name: "netns", kind: text, allow: allowNetNS, def: "the daemon's own", meaning: "network namespace", set: func(t *target, v value) { t.p.netns(t, &v) }},
+	spec{name: "netns", kind: text, allow: allowNetNS, def: "the daemon's own", meaning: "network namespace", set: func(t *target, v value) { t.p.netns(t, &v, &t.mirror.NetNS) }},
 	spec{name: "rx_buffer_size", kind: number, min: 4096, max: 1 << 30, def: "134217728", meaning: "receive buffer of the notification socket, octets; a route takes 832", set: func(t *target, v value) { t.mirror.RxBufferSize = int(v.n) }},
 	spec{name: "tx_buffer_size", kind: number, min: 4096, max: 1 << 30, def: "the system's", meaning: "send buffer of the request socket, octets", set: func(t *target, v value) { t.mirror.TxBufferSize = int(v.n) }},
 	spec{name: "batch_size", kind: number, min: 1, max: 1 << 20, def: "2048", meaning: "messages worked off before anything else is looked at", set: func(t *target, v value) { t.mirror.BatchSize = int(v.n) }},
@@ -44,18 +40,6 @@ var mirrorOptions = newGroup("mirror", "A `config mirror` section: a network nam
 	spec{name: "sync_batch_delay", kind: number, min: 0, max: 1000, def: "0", meaning: "pause between such slices, ms", set: ms(func(m *Mirror, d time.Duration) { m.SyncBatchDelay = d })},
 	spec{name: "sync_attempt_delay", kind: number, min: 10, max: 60000, def: "2000", meaning: "longest pause before another attempt while notifications keep getting lost, ms; it begins near 0", set: ms(func(m *Mirror, d time.Duration) { m.SyncAttemptDelay = d })},
 )
-
-// netns takes option netns: a name or a path.
-func (p *parser) netns(t *target, v *value) {
-	switch {
-	case strings.HasPrefix(v.s, "/") && path.Clean(v.s) == v.s:
-		t.mirror.NetNS = v.s
-	case v.s != "" && !strings.HasPrefix(v.s, ".") && !strings.ContainsFunc(v.s, notInName):
-		t.mirror.NetNS = netnsDir + "/" + v.s
-	default:
-		p.invalid(t.sec, v.opt, "", "not a network namespace", allowNetNS)
-	}
-}
 
 // notInName tells what no name of a namespace has.
 func notInName(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }

@@ -10,6 +10,7 @@ import (
 // section is one section of the file, in the form that the parser works on.
 type section struct {
 	typ, name string
+	anonymous bool // the name is made up
 	line      int
 	opts      []option
 	title     string // "interface lan", for messages
@@ -65,6 +66,11 @@ type parser struct {
 	users    map[string]*section // of devices without a section: who implies them
 	later    map[string]bool     // section types that were warned about
 	single   bool                // one interface that is added at run time
+
+	planeSec   map[string]*section    // every dataplane that a section names
+	planeOff   map[string]bool        // those that a section switches off
+	pairSec    map[[3]string]*section // by what only one pair can have
+	companions map[string]bool        // names of links that dataplanes make
 }
 
 // Parse makes a Config of a package. The Config is there even when there are
@@ -87,13 +93,19 @@ func newParser(file string, opts Options) *parser {
 	return &parser{opts: opts, file: file, cfg: &Config{},
 		devs: map[string]*Device{}, badDevs: map[string][]Problem{}, devSec: map[string]*section{},
 		ifaces: map[string]*Interface{}, ifaceSec: map[string]*section{},
-		disabled: map[string]bool{}, later: map[string]bool{}}
+		disabled: map[string]bool{}, later: map[string]bool{},
+		planeSec: map[string]*section{}, planeOff: map[string]bool{}, pairSec: map[[3]string]*section{}, companions: map[string]bool{}}
 }
 
 // run reads the sections and checks them against each other.
 func (p *parser) run(secs []section) {
 	for i := range secs {
 		p.section(&secs[i])
+	}
+	for i := range secs {
+		if secs[i].typ == "pair" {
+			p.pairSection(&secs[i])
+		}
 	}
 	p.graph()
 	p.aliases()
@@ -119,7 +131,7 @@ func HasErrors(problems []Problem) bool {
 	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Error })
 }
 
-// section reads everything but routes and neighbours, which need the interfaces.
+// section reads everything but what needs others: pairs, routes, neighbours.
 func (p *parser) section(s *section) {
 	s.title = strings.TrimSpace(s.typ + " " + s.name)
 	switch s.typ {
@@ -132,7 +144,9 @@ func (p *parser) section(s *section) {
 		p.interfaceSection(s)
 	case "mirror":
 		p.mirrorSection(s)
-	case "route", "route6", "neighbor", "neighbor6":
+	case "dataplane":
+		p.dataplaneSection(s)
+	case "route", "route6", "neighbor", "neighbor6", "pair":
 	case "bridge-vlan", "rule", "rule6", "wifi-device", "wifi-iface", "wifi-vlan", "wifi-station", "wifi-mld":
 		p.ignored(s, "sections of this type are not built yet, ignored")
 	default:

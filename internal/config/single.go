@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Single is one interface that somebody adds at run time, with the devices
 // that its name of a device implies.
 type Single struct {
@@ -15,18 +17,7 @@ type Single struct {
 func ParseInterface(name string, options []Option, base *Config, from string, opts Options) (*Single, []Problem) {
 	p := newParser(from, opts)
 	p.single = true
-	if base != nil {
-		for _, i := range base.Interfaces {
-			p.ifaces[i.Name] = i
-			p.ifaceSec[i.Name] = &section{typ: "interface", name: i.Name, title: "interface " + i.Name, line: i.Pos.Line}
-		}
-		for _, d := range base.Devices {
-			p.devs[d.Name] = d
-			if !d.Implied {
-				p.devSec[d.Name] = &section{typ: "device", title: "device " + d.Name, line: d.Pos.Line}
-			}
-		}
-	}
+	p.beside(base)
 	s := section{typ: "interface", name: name, title: "interface " + name}
 	if !validInterface(name) {
 		p.wrong(&s, "not a name that an interface can have", "1 to 64 printable octets without space")
@@ -49,6 +40,31 @@ func ParseInterface(name string, options []Option, base *Config, from string, op
 		p.wrong(&s, "the interface is switched off (option disabled)", "")
 	}
 	return out, p.problems
+}
+
+// beside lets what is read refer to a configuration in force (nil for none),
+// and clash with it.
+func (p *parser) beside(base *Config) {
+	if base == nil {
+		return
+	}
+	for _, i := range base.Interfaces {
+		p.ifaces[i.Name] = i
+		p.ifaceSec[i.Name] = &section{typ: "interface", name: i.Name, title: "interface " + i.Name, line: i.Pos.Line}
+	}
+	for _, d := range base.Devices {
+		p.devs[d.Name] = d
+		if !d.Implied {
+			p.devSec[d.Name] = &section{typ: "device", title: "device " + d.Name, line: d.Pos.Line}
+		}
+	}
+	for _, d := range base.Dataplanes {
+		p.planeSec[d.Name] = &section{typ: "dataplane", title: "dataplane " + d.Name, line: d.Pos.Line}
+	}
+	for _, pr := range base.Pairs {
+		p.paired(pr, &section{typ: "pair", title: "pair " + pr.Name, line: pr.Pos.Line})
+	}
+	p.cfg.Dataplanes, p.cfg.Pairs = slices.Clone(base.Dataplanes), slices.Clone(base.Pairs)
 }
 
 // validInterface tells whether an interface that is added at run time may have

@@ -83,16 +83,18 @@ func (v *value) yes() bool { return v.n != 0 }
 // target is what the values of one section go into; which fields are set
 // depends on the sort of section.
 type target struct {
-	p        *parser
-	sec      *section
-	dev      *Device
-	settings *model.Settings
-	ipv6Set  *bool
-	bridge   *bridgeDraft
-	iface    *ifaceDraft
-	route    *routeDraft
-	mirror   *Mirror
-	neighbor *neighborDraft
+	p         *parser
+	sec       *section
+	dev       *Device
+	settings  *model.Settings
+	ipv6Set   *bool
+	bridge    *bridgeDraft
+	iface     *ifaceDraft
+	route     *routeDraft
+	mirror    *Mirror
+	dataplane *Dataplane
+	pair      *Pair
+	neighbor  *neighborDraft
 }
 
 // allowed says in words what the option takes.

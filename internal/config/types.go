@@ -17,6 +17,8 @@ type Config struct {
 	Routes     []*Route     // in the order of the file
 	Mirrors    []*Mirror    // in the order of the file, one a namespace
 	Neighbors  []*Neighbor  // in the order of the file
+	Dataplanes []*Dataplane // in the order of the file, one a name
+	Pairs      []*Pair      // in the order of the file, one a name
 }
 
 // Pos is where something stands in a configuration file.
