@@ -33,7 +33,11 @@ type Caps struct {
 	Resolves bool
 	// Carrier: companions do not follow the carrier of their phy by themselves
 	// (SetCarrier).
-	Carrier                  bool
+	Carrier bool
+	// Clamps: a sub-interface is up only while its parent is and goes down and up
+	// with it, and its MTU is at most the parent's, as in Linux. Otherwise each
+	// stands for itself, as in VPP.
+	Clamps                   bool
 	MPLS, TUN, SubInterfaces bool
 	MaxPaths                 int    // of a route; at least 16
 	Version                  string // for people: "VPP 26.10-rc0", "Linux 6.12 namespace /run/netns/fwd"
@@ -83,7 +87,7 @@ type (
 		Kind  Kind
 		Err   error // nil: it was complete
 	}
-	// Changed: an interface is new or not what it was.
+	// Changed: an interface is new or not what it was, whoever has changed it.
 	Changed struct {
 		Epoch     uint32
 		Interface Interface

@@ -13,15 +13,22 @@ type OpKind uint8
 
 // The operations, with the fields of Op that each reads.
 const (
-	PairAdd  OpKind = iota + 1 // Pair: make the companion; answered by a Result with the pair
-	PairDel                    // Pair.Phy
-	SubAdd                     // Index (the parent), Sub, Name (a wish); Result.Index is the new interface
-	SubDel                     // Index
-	SetUp                      // Index, On
-	SetMTU                     // Index, Value: octets of an IP packet; the dataplane's own end of the pair too
-	SetMAC                     // Index, MAC
-	SetTable                   // Index, Value: Table4 and Table6
-	SetMPLS                    // Index, On: whether it takes labelled packets
+	// PairAdd: Pair: make the companion; answered by a Made with the pair. That of
+	// a sub-interface is a VLAN link on its parent's companion (of two tags: on
+	// that of the sub-interface with the outer tag alone); one that is there with
+	// this name and these tags is taken. A zombie, whose companion somebody has
+	// deleted in Linux, is removed by PairDel first.
+	PairAdd OpKind = iota + 1
+	PairDel        // Pair.Phy; the companion goes with it, VLAN links too
+	// SubAdd: Index (the parent, never itself a sub-interface), Sub, Name (a
+	// wish); Made.Index is the new interface.
+	SubAdd
+	SubDel   // Index
+	SetUp    // Index, On
+	SetMTU   // Index, Value: octets of an IP packet; the dataplane's own end of the pair too
+	SetMAC   // Index, MAC
+	SetTable // Index, Value: Table4 and Table6
+	SetMPLS  // Index, On: whether it takes labelled packets
 	// SetCarrier: Index (the phy), On: what the companion shows. Only where
 	// Caps.Carrier says that it does not follow by itself.
 	SetCarrier

@@ -19,7 +19,7 @@ const MainTable = 0
 type Interface struct {
 	Index  uint32 // VPP: sw_if_index; netns: ifindex
 	Name   string
-	Parent uint32 // of a sub-interface; otherwise NoIndex
+	Parent uint32 // of a sub-interface, with two tags too: the phy; otherwise NoIndex
 	Sub    Sub    // of a sub-interface
 	Type   InterfaceType
 	Up     bool // administratively
