@@ -237,3 +237,23 @@ func sortedKeys[K comparable, V any](m map[K]V, cmp func(a, b K) int) []K {
 	slices.SortFunc(keys, cmp)
 	return keys
 }
+
+// RouteAttr tells what the only route of a key shares with others, see
+// rib.Table.AttrOf. It costs no decoding.
+func (e *Engine) RouteAttr(k *model.RouteKey) (id uint32, ok bool) { return e.routes.AttrOf(k) }
+
+// Attr gives a set of attributes that routes share, by its id, which is below
+// Attrs. It is valid until the next event.
+func (e *Engine) Attr(id uint32) rib.Attr { return e.routes.Attr(id) }
+
+// Attrs is above every id of attributes.
+func (e *Engine) Attrs() uint32 { return e.routes.Attrs() }
+
+// Cursor is a place in WalkRoutes; the zero value is the beginning.
+type Cursor = rib.Cursor
+
+// WalkRoutes goes through the keys of routes in slices, while the model may
+// change, see rib.Table.Walk.
+func (e *Engine) WalkRoutes(c *Cursor, budget int, want func(attr uint32) bool, f func(model.RouteKey)) bool {
+	return e.routes.Walk(c, budget, want, f)
+}

@@ -46,20 +46,21 @@ type RouteKey struct {
 	TOS      uint8
 	Table    uint32
 	Priority uint32
+	Label    uint32 // of AF_MPLS, which has no Dst
 	Dst      netip.Prefix
 	Src      netip.Prefix
 }
 
 // KeyOfRoute gives the slot of a route.
 func KeyOfRoute(ns NS, r *rtnl.Route) RouteKey {
-	return RouteKey{NS: ns, Family: r.Family, TOS: r.TOS, Table: r.Table, Priority: r.Priority, Dst: r.Dst, Src: r.Src}
+	return RouteKey{NS: ns, Family: r.Family, TOS: r.TOS, Table: r.Table, Priority: r.Priority, Label: r.Label, Dst: r.Dst, Src: r.Src}
 }
 
 // Compare orders keys: by table, destination, then metric.
 func (k RouteKey) Compare(o RouteKey) int {
 	return cmp.Or(cmp.Compare(k.NS, o.NS), cmp.Compare(k.Family, o.Family), cmp.Compare(k.Table, o.Table),
 		k.Dst.Addr().Compare(o.Dst.Addr()), cmp.Compare(k.Dst.Bits(), o.Dst.Bits()), cmp.Compare(k.TOS, o.TOS),
-		cmp.Compare(k.Priority, o.Priority), k.Src.Addr().Compare(o.Src.Addr()), cmp.Compare(k.Src.Bits(), o.Src.Bits()))
+		cmp.Compare(k.Priority, o.Priority), cmp.Compare(k.Label, o.Label), k.Src.Addr().Compare(o.Src.Addr()), cmp.Compare(k.Src.Bits(), o.Src.Bits()))
 }
 
 // SysctlKey names one per-link setting below /proc/sys/net.

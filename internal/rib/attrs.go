@@ -10,6 +10,7 @@ import (
 type attr struct {
 	route rtnl.Route // Dst, Table, Priority and TOS are zero
 	refs  uint32
+	made  uint32   // which of all sets of attributes that there ever were
 	raws  []string // the spellings that are remembered
 	// few4 and few6 are the routes that have them, unless they have ever been
 	// many: what few have is found without a look at every slot.
@@ -29,6 +30,7 @@ const rawsMax = 16
 type attrs struct {
 	list  []attr // [0] is not used
 	free  []uint32
+	made  uint32
 	raw   map[string]uint32
 	canon map[rtnl.Route]uint32
 	// recent has spellings that came lately, each in the place of its hash.
@@ -85,7 +87,8 @@ func (a *attrs) byValue(r *rtnl.Route) uint32 {
 		id = uint32(len(a.list))
 		a.list = append(a.list, attr{})
 	}
-	a.list[id] = attr{route: t}
+	a.made++
+	a.list[id] = attr{route: t, made: a.made}
 	a.canon[t] = id
 	return id
 }
