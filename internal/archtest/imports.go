@@ -32,7 +32,7 @@ func (l layer) String() string { return layerNames[l] }
 // further below have the layer of the one above them, unless they are here. The packages of the
 // design that are still to come have their place already.
 var places = map[string]layer{
-	"model": values, "dataplane": values,
+	"model": values, "dataplane": values, "ovs/odp": values,
 	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "rib": pure, "config": pure,
 	"core":   center,
 	"kernel": shell, "dataplane/netns": shell, "dataplane/vpp": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell, "shelllib": shell, "hotplug": shell, "resolv": shell,
