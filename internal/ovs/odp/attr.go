@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sys/unix"
 )
 
 // Netlink carries integers in the byte order of the machine, but for what the
@@ -18,6 +16,9 @@ var (
 // nlaTypeMask leaves of an attribute's type the number, without NLA_F_NESTED
 // and NLA_F_NET_BYTEORDER.
 const nlaTypeMask = 0x3fff
+
+// sizeofAttr is the size of an attribute's header (struct nlattr).
+const sizeofAttr = 4
 
 // maxString is more than any string of these families has.
 const maxString = 4 << 10
@@ -37,16 +38,16 @@ type cursor struct {
 // next moves to the next attribute. Fewer than four octets at the end are
 // padding.
 func (c *cursor) next() bool {
-	if c.err != nil || len(c.rest) < unix.SizeofNlAttr {
+	if c.err != nil || len(c.rest) < sizeofAttr {
 		return false
 	}
 	n := int(ne.Uint16(c.rest))
 	c.typ = ne.Uint16(c.rest[2:]) & nlaTypeMask
-	if n < unix.SizeofNlAttr || n > len(c.rest) {
+	if n < sizeofAttr || n > len(c.rest) {
 		c.fail("has a length of %d octets where %d are left", n, len(c.rest))
 		return false
 	}
-	c.val = c.rest[unix.SizeofNlAttr:n]
+	c.val = c.rest[sizeofAttr:n]
 	c.rest = c.rest[min(align4(n), len(c.rest)):]
 	return true
 }
@@ -164,7 +165,7 @@ func openAttr(b []byte, typ uint16) []byte {
 // message, where a cut one could mean something else.
 func closeAttr(b []byte, start int) []byte {
 	if len(b)-start > 0xffff {
-		b = b[:start+unix.SizeofNlAttr]
+		b = b[:start+sizeofAttr]
 	}
 	ne.PutUint16(b[start:], uint16(len(b)-start))
 	return pad(b, start)

@@ -131,7 +131,7 @@ func AppendFlow(b []byte, typ uint16, cmd uint8, flags uint16, r *FlowRequest) [
 	} else {
 		b = AppendKey(b, &r.Match.Key)
 	}
-	hasKey := len(b) > keyAt+unix.SizeofNlAttr
+	hasKey := len(b) > keyAt+sizeofAttr
 	if hasKey {
 		b = closeAttr(b, keyAt)
 	} else {
