@@ -35,6 +35,7 @@ var places = map[string]layer{
 	"model": values, "dataplane": values, "ovs/odp": values,
 	"iface": pure, "device": pure, "pair": pure, "proto": pure, "plan": pure, "mirror": pure, "rib": pure, "config": pure,
 	"core":   center,
+	"ovs/l2": pure,
 	"kernel": shell, "dataplane/netns": shell, "dataplane/vpp": shell, "ovs": shell, "helper": shell, "api": shell, "store": shell, "dryrun": shell, "shelllib": shell, "hotplug": shell, "resolv": shell,
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
