@@ -118,10 +118,11 @@ type Path struct {
 	Labels Labels // what is pushed; of an MPLS route what the label is swapped for
 }
 
-// compare orders paths.
+// compare orders paths; the weight last, so that what is one path stands
+// together.
 func (p *Path) compare(o *Path) int {
 	return cmp.Or(cmp.Compare(p.Index, o.Index), p.Via.Compare(o.Via), cmp.Compare(p.Table, o.Table),
-		cmp.Compare(p.Weight, o.Weight), cmp.Compare(p.Labels.N, o.Labels.N), slices.Compare(p.Labels.L[:], o.Labels.L[:]))
+		cmp.Compare(p.Labels.N, o.Labels.N), slices.Compare(p.Labels.L[:], o.Labels.L[:]), cmp.Compare(p.Weight, o.Weight))
 }
 
 // PathSet is what a route does: shared by the routes that do the same, and
