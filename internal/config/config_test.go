@@ -85,6 +85,8 @@ func TestEveryOptionIsChecked(t *testing.T) {
 		vlanOptions:      "config device\n\toption name d0\n\toption type 8021ad\n",
 		macvlanOptions:   "config device\n\toption name d0\n\toption type macvlan\n",
 		vethOptions:      "config device\n\toption name d0\n\toption type veth\n",
+		switchOptions:    "config device\n\toption name d0\n\toption type openvswitch\n",
+		vportOptions:     "config device\n\toption name d0\n\toption type vport\n",
 		interfaceOptions: "config interface i\n", staticOptions: "config interface i\n\toption proto static\n",
 		routeOptions:  "config route\n\toption target 10.0.0.0/8\n",
 		mirrorOptions: "config mirror m\n", dataplaneOptions: "config dataplane d\n", pairOptions: "config pair p\n", neighborOptions: "config neighbor\n",

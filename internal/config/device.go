@@ -1,13 +1,14 @@
 package config
 
 import (
+	"netbraid/internal/model"
 	"slices"
 	"strings"
 
 	"netbraid/rtnl"
 )
 
-const allowTypes = "none, bridge, 8021q, 8021ad, veth, macvlan"
+const allowTypes = "none, bridge, 8021q, 8021ad, veth, macvlan, openvswitch, vport"
 
 // netifd has these types as well.
 var laterTypes = []string{"bonding", "vrf", "tunnel", "VLAN", "Network alias"}
@@ -15,6 +16,7 @@ var laterTypes = []string{"bonding", "vrf", "tunnel", "VLAN", "Network alias"}
 // typeOptions are the options of a type besides those of any device.
 var typeOptions = map[DeviceType]*group{
 	Bridge: bridgeOptions, VLAN: vlanOptions, SVLAN: vlanOptions, MACVLAN: macvlanOptions, Veth: vethOptions,
+	OpenVSwitch: switchOptions, VPort: vportOptions,
 }
 
 // deviceSection reads a `config device` section.
@@ -47,8 +49,13 @@ func (p *parser) deviceSection(s *section) {
 	if g := typeOptions[d.Type]; g != nil {
 		groups = append([]*group{g}, groups...)
 	}
-	if d.Type == Bridge {
+	switch d.Type {
+	case Bridge:
 		t.bridge = newBridgeDraft()
+	case OpenVSwitch:
+		d.Switch = &model.Switch{Name: d.Name}
+	case VPort:
+		d.VPort = &model.SwitchPort{Name: d.Name}
 	}
 	p.apply(t, func(o *option) { p.unknown(s, o) }, groups...)
 	if d.Type == Bridge {
@@ -125,6 +132,13 @@ func (p *parser) complete(d *Device, s *section, found []Problem) (Problem, bool
 		if d.Mode == 0 {
 			d.Mode = 2 // MACVLAN_MODE_VEPA, the kernel's default
 		}
+	case OpenVSwitch:
+		p.switchComplete(d, s)
+	case VPort:
+		if pr, ok := needs("bridge", allowBridge); !ok {
+			return pr, false
+		}
+		return p.vportComplete(d, s)
 	case Veth:
 		if d.PeerName == d.Name {
 			return p.invalid(s, s.find("peer_name"), "", "both ends of the pair have one name", allowName), false
@@ -259,4 +273,6 @@ func (p *parser) qos(s *section, v *value, maxFrom, maxTo int64, allowed string)
 
 // exists tells whether the device is a link that exists already: the section
 // has settings for it and makes nothing.
-func (d *Device) exists() bool { return d.Type == Simple }
+func (d *Device) exists() bool {
+	return d.Type == Simple || d.Type == VPort && d.VPort.Type == "" && len(d.VPort.Members) == 0
+}

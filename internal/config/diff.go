@@ -110,7 +110,7 @@ func verdicts[T any](out map[string]Verdict, old, new []T, name func(T) string, 
 func diffDevice(a, b *Device) Verdict {
 	switch {
 	case a.Type != b.Type, a.Kind != b.Kind, a.Data != b.Data, a.Parent != b.Parent, a.VID != b.VID,
-		a.PeerName != b.PeerName, a.PeerAddr != b.PeerAddr:
+		a.PeerName != b.PeerName, a.PeerAddr != b.PeerAddr, a.Bridge != b.Bridge:
 		return Recreate
 	case a.Mode != b.Mode && (a.Mode == modePassthru || b.Mode == modePassthru):
 		return Recreate // macvlan_changelink refuses to go to or from it
@@ -118,7 +118,7 @@ func diffDevice(a, b *Device) Verdict {
 		return Recreate // the kernel adds and changes mappings; it forgets none
 	case a.Mode == b.Mode && a.Disabled == b.Disabled && a.Takeover == b.Takeover && a.Implied == b.Implied &&
 		a.IPv6Set == b.IPv6Set && a.BridgeEmpty == b.BridgeEmpty && a.AttrFields == b.AttrFields && a.Attrs == b.Attrs &&
-		a.BridgeOpt == b.BridgeOpt && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Ingress, b.Ingress) &&
+		a.BridgeOpt == b.BridgeOpt && sameSwitch(a.Switch, b.Switch) && sameVPort(a.VPort, b.VPort) && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Ingress, b.Ingress) &&
 		slices.Equal(a.Egress, b.Egress) && sameSettings(&a.Settings, &b.Settings):
 		return Keep
 	}

@@ -156,7 +156,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		reflect.TypeFor[model.Settings](): model.Settings{Fields: rtnl.LinkMTU}, reflect.TypeFor[rtnl.Bridge](): rtnl.Bridge{HashMax: 1},
 		reflect.TypeFor[BridgeOptions](): BridgeOptions{HashMax: 1}, reflect.TypeFor[rtnl.HWAddr](): rtnl.HWAddr{Len: 6},
 		reflect.TypeFor[*Static](): &Static{}, reflect.TypeFor[IP6Assign](): IP6Assign{Hint: 1}, reflect.TypeFor[[]netip.Addr](): []netip.Addr{{}}, reflect.TypeFor[[]string](): []string{"a:b"},
-		reflect.TypeFor[[]Problem](): []Problem{{}}, reflect.TypeFor[time.Duration](): time.Second, reflect.TypeFor[DeviceType](): Bridge,
+		reflect.TypeFor[[]Problem](): []Problem{{}}, reflect.TypeFor[time.Duration](): time.Second, reflect.TypeFor[DeviceType](): Bridge, reflect.TypeFor[*model.Switch](): &model.Switch{}, reflect.TypeFor[*model.SwitchPort](): &model.SwitchPort{},
 		reflect.TypeFor[[]uint8](): []uint8{1}, reflect.TypeFor[[]NetNSTable](): []NetNSTable{{}},
 	}
 	change := func(v reflect.Value) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("config interface a\n list depends b\nconfig interface b\n option device @a\n option depends 'a b c'\n")
 	f.Add("config route\n option target default\n option interface x\nconfig interface x\n list ipaddr 1.2.3.4/31\n option proto static\n option ip6prefix ::/1,1,2,class=x,excluded=::/64\n")
 	f.Add(twoPlanes + "config pair a\n option dataplane vpp0\n option phy x\nconfig pair\n option host h.5\n option netns n\n option tun 1\n")
+	f.Add(ovsText)
 	opts := Options{Protos: map[string]Proto{"dhcp": {Options: map[string]Type{"hostname": TypeString, "n": TypeInt, "b": TypeBool, "l": TypeArray}}}}
 	f.Fuzz(func(t *testing.T, text string) {
 		pkg, err := uci.Parse("network", []byte(text), uci.Options{NonStrict: true})
@@ -85,6 +87,7 @@ func check(t *testing.T, cfg *Config, problems []Problem) {
 		}
 	}
 	checkPairs(t, cfg, devs)
+	checkSwitches(t, cfg)
 	wrong := false
 	for _, i := range cfg.Interfaces {
 		if ifaces[i.Name] != nil {
@@ -134,6 +137,33 @@ func checkPairs(t *testing.T, cfg *Config, devs map[string]*Device) {
 	}
 }
 
+// checkSwitches holds that every port of an Open vSwitch bridge is whole, and
+// that the bridge has the devices of its ports below it, and no other.
+func checkSwitches(t *testing.T, cfg *Config) {
+	for _, d := range cfg.Devices {
+		if (d.Type == OpenVSwitch) != (d.Switch != nil) || (d.Type == VPort) != (d.VPort != nil) {
+			t.Fatalf("device %+v", d)
+		}
+	}
+	for _, s := range cfg.Switches() {
+		var devs []string
+		for i, p := range s.Ports {
+			if i > 0 && s.Ports[i-1].Name >= p.Name || !slices.IsSorted(p.Trunks) || p.Tag > 4094 || len(p.Members) == 1 ||
+				p.Type == portNetdev || p.VLANMode == "" && p.Tag != 0 && len(p.Trunks) > 0 {
+				t.Fatalf("bridge %s, port %+v", s.Name, p)
+			}
+			devs = append(devs, portDevices(&s.Ports[i])...)
+		}
+		for _, d := range cfg.Devices {
+			ports := slices.Sorted(slices.Values(d.Ports))
+			slices.Sort(devs)
+			if d.Name == s.Name && !slices.Equal(ports, devs) {
+				t.Fatalf("bridge %s has the devices %q, its ports %q", s.Name, ports, devs)
+			}
+		}
+	}
+}
+
 // TestHugeInput: no input of the size that is read takes long.
 func TestHugeInput(t *testing.T) {
 	const n = 20000
@@ -156,6 +186,8 @@ func TestHugeInput(t *testing.T) {
 		"options":    repeat("config interface a\n", " option o%i 1\n"),
 		"routes":     repeat("config interface a\n", "config route\n option interface a\n option target 10.0.0.0/8\n option metric %i\n"),
 		"pairs":      repeat("config dataplane v\n option type vpp\n", "config pair h%i\n option phy p%i\n"),
+		"ovs ports":  repeat("config device\n option name b\n option type openvswitch\n", " list ports e%i:10t-20t\n list ports f%i:1-4094t\n"),
+		"vports":     repeat("config device\n option name b\n option type openvswitch\n", "config device\n option name e%i\n option type vport\n option bridge b\n option number %i\n"),
 		"bad lines":  repeat("config interface a\n", "config interface a%i\n option x-y 1\n option device e%i\n"),
 	} {
 		start := time.Now()

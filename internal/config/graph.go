@@ -9,6 +9,7 @@ import (
 // graph completes the devices with those that names like eth0.5 imply, and
 // checks devices against each other.
 func (p *parser) graph() {
+	p.switches()
 	p.impliedBySections()
 	for _, i := range p.cfg.Interfaces {
 		if i.Device != "" && i.Device[0] != '@' {
@@ -22,6 +23,7 @@ func (p *parser) graph() {
 	p.sharedPorts()
 	p.cycles()
 	p.sweep()
+	p.settleSwitches()
 }
 
 const allowVLANName = "PARENT.VID, VID 0..4094, at most 15 octets"
@@ -61,9 +63,15 @@ func (p *parser) impliedBySections() {
 
 // invalidPort notes an error about a port, at its place in the list.
 func (p *parser) invalidPort(s *section, port, reason, allowed string) {
-	for _, name := range []string{"ports", "ifname", "device"} {
+	if v := p.portSec[port]; v != nil && p.devSec[v.first("bridge")] == s {
+		s = v // the port stands in a section of its own
+	}
+	for _, name := range []string{"ports", "ifname", "device", "bridge"} {
 		if o := s.find(name); o != nil {
-			i := slices.Index(o.Values[:min(len(o.Values), 1000)], port)
+			i := slices.IndexFunc(o.Values[:min(len(o.Values), 1000)], func(v string) bool { return v == port || strings.HasPrefix(v, port+":") })
+			if name == "bridge" {
+				port = o.Values[0]
+			}
 			p.invalidValue(s, o, i, port, "", reason, allowed)
 			return
 		}
@@ -261,8 +269,10 @@ func (p *parser) cycles() {
 			continue
 		}
 		opt := "ifname"
-		if d.Type == Bridge {
+		if d.Type == Bridge || d.Type == OpenVSwitch {
 			opt = "ports"
+		} else if d.Type == VPort {
+			opt = "bridge"
 		}
 		why[d] = p.deviceError(d, opt, "device "+d.Name+" is below itself: "+p.contradicts(p.sectionOf(next)), "devices that do not need each other")
 	}
@@ -275,7 +285,11 @@ func (p *parser) cycles() {
 
 // devicesBelow gives the devices that must be there before a device.
 func (p *parser) devicesBelow(d *Device) (below []*Device) {
-	for _, name := range append([]string{d.Parent}, d.Ports...) {
+	names := append([]string{d.Parent}, d.Ports...)
+	if d.Type == VPort && !d.exists() {
+		names = append(names, d.Bridge) // which makes it
+	}
+	for _, name := range names {
 		if b := p.devs[name]; b != nil {
 			below = append(below, b)
 		}

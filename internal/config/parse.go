@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -67,6 +68,10 @@ type parser struct {
 	later    map[string]bool     // section types that were warned about
 	single   bool                // one interface that is added at run time
 
+	// portSec has the devices in Open vSwitch bridges whose port has a section of
+	// its own.
+	portSec map[string]*section
+
 	planeSec   map[string]*section    // every dataplane that a section names
 	planeOff   map[string]bool        // those that a section switches off
 	pairSec    map[[3]string]*section // by what only one pair can have
@@ -94,7 +99,7 @@ func newParser(file string, opts Options) *parser {
 		devs: map[string]*Device{}, badDevs: map[string][]Problem{}, devSec: map[string]*section{},
 		ifaces: map[string]*Interface{}, ifaceSec: map[string]*section{},
 		disabled: map[string]bool{}, later: map[string]bool{},
-		planeSec: map[string]*section{}, planeOff: map[string]bool{}, pairSec: map[[3]string]*section{}, companions: map[string]bool{}}
+		planeSec: map[string]*section{}, planeOff: map[string]bool{}, portSec: map[string]*section{}, pairSec: map[[3]string]*section{}, companions: map[string]bool{}}
 }
 
 // run reads the sections and checks them against each other.
@@ -242,10 +247,10 @@ func (p *parser) why(name string) []Problem {
 			return bad
 		}
 		d := p.devs[name]
-		if d == nil || d.Parent == "" {
+		if d == nil || d.Parent == "" && d.Bridge == "" {
 			break
 		}
-		name = d.Parent
+		name = cmp.Or(d.Parent, d.Bridge)
 	}
 	return nil
 }

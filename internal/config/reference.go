@@ -6,7 +6,7 @@ import (
 )
 
 // groups are all options, in the order of the reference.
-var groups = []*group{globalOptions, deviceSection, deviceOptions, bridgeOptions, vlanOptions, macvlanOptions, vethOptions,
+var groups = []*group{globalOptions, deviceSection, deviceOptions, bridgeOptions, vlanOptions, macvlanOptions, vethOptions, switchOptions, vportOptions,
 	interfaceOptions, staticOptions, routeOptions, neighborOptions, mirrorOptions, dataplaneOptions, pairOptions}
 
 var kindNames = map[kind]string{text: "text", yesno: "yes or no", number: "number", list: "list", macaddr: "address", word: "word", table: "table", linkname: "name"}

@@ -89,13 +89,15 @@ type DeviceType string
 
 // The device types.
 const (
-	Simple  DeviceType = ""
-	Bridge  DeviceType = "bridge"
-	VLAN    DeviceType = "8021q"
-	SVLAN   DeviceType = "8021ad"
-	Veth    DeviceType = "veth"
-	MACVLAN DeviceType = "macvlan"
-	Tunnel  DeviceType = "tunnel" // only what a protocol handler asks for
+	Simple      DeviceType = ""
+	Bridge      DeviceType = "bridge"
+	VLAN        DeviceType = "8021q"
+	SVLAN       DeviceType = "8021ad"
+	Veth        DeviceType = "veth"
+	MACVLAN     DeviceType = "macvlan"
+	OpenVSwitch DeviceType = "openvswitch"
+	VPort       DeviceType = "vport"  // a port of an OpenVSwitch
+	Tunnel      DeviceType = "tunnel" // only what a protocol handler asks for
 )
 
 // Device is a `config device` section, or a device that another section
@@ -112,7 +114,7 @@ type Device struct {
 	// IPv6 switched off unless it says otherwise.
 	IPv6Set bool
 
-	// Bridge only: the ports in order, whether it may be without any, and the
+	// Bridge and OpenVSwitch: the ports in order. Bridge only: whether it may be without any, and the
 	// attributes that are sent at creation (netifd's defaults included).
 	Ports       []string
 	BridgeEmpty bool
@@ -133,6 +135,14 @@ type Device struct {
 
 	// Tunnel only: IFLA_INFO_KIND and IFLA_INFO_DATA.
 	Kind, Data string
+
+	// OpenVSwitch only: the bridge as wanted, with those ports too that have a
+	// section of their own. Ports above has the devices in it.
+	Switch *model.Switch
+
+	// VPort only: the port as wanted, and its bridge.
+	VPort  *model.SwitchPort
+	Bridge string
 
 	// Veth only.
 	PeerName string
