@@ -266,31 +266,20 @@ func errnoOf(err error) unix.Errno {
 // watch makes the waits of the socket end when ctx does; its result must be
 // called when the waits are over.
 func (c *Conn) watch(ctx context.Context) (stop func()) {
-	return interrupt(ctx, func() {
-		_ = c.f.SetReadDeadline(time.Unix(1, 0))
-		_ = c.f.SetWriteDeadline(time.Unix(1, 0))
-	})
-}
-
-// deadline arms the time-out of one wait. A context that ended meanwhile has
-// set its own, or is seen here.
-func (c *Conn) deadline(ctx context.Context, set func(time.Time) error) error {
-	if err := set(time.Now().Add(replyTimeout)); err != nil {
-		return c.because(ctx, err)
-	}
-	return ctx.Err()
+	return interrupt(ctx, func() { _ = c.ready.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 // send hands b to the kernel, which works through it before send returns.
 func (c *Conn) send(ctx context.Context, b []byte) error {
-	if err := c.deadline(ctx, c.f.SetWriteDeadline); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	var failed error
-	err := c.raw.Write(func(fd uintptr) bool {
-		failed = unix.Sendto(int(fd), b, 0, kernel)
-		return failed != unix.EAGAIN && failed != unix.EINTR
+	err := c.raw.Control(func(fd uintptr) {
+		for failed = unix.EINTR; failed == unix.EINTR; {
+			failed = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, kernel)
+		}
 	})
 	if err == nil && failed != nil {
 		err = os.NewSyscallError("sendto", failed)
@@ -322,22 +311,24 @@ func (c *Conn) receive(ctx context.Context) ([]byte, error) {
 // time-out: of a dump the next part is always there, and a timer for each would
 // cost more than what is done with it.
 func (c *Conn) read(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	for until := (time.Time{}); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.raw.Control(c.in.look); err != nil || c.in.errno != unix.EAGAIN {
+			return c.because(ctx, err)
+		}
+		if until.IsZero() {
+			until = time.Now().Add(replyTimeout)
+		}
+		err := c.ready.SetReadDeadline(until)
+		if err == nil && ctx.Err() == nil { // else the end of ctx has set its own before
+			err = c.wait()
+		}
+		if err != nil {
+			return c.because(ctx, err)
+		}
 	}
-	if err := c.raw.Control(c.in.look); err != nil {
-		return c.because(ctx, err)
-	}
-	if c.in.ready {
-		return nil
-	}
-	if err := c.deadline(ctx, c.f.SetReadDeadline); err != nil {
-		return err
-	}
-	if err := c.raw.Read(c.in.read); err != nil {
-		return c.because(ctx, err)
-	}
-	return nil
 }
 
 // inbox reads one datagram at a time, always into the same memory.
@@ -347,10 +338,8 @@ type inbox struct {
 	iov   unix.Iovec
 	from  unix.RawSockaddrNetlink
 	n     int
-	errno unix.Errno
-	read  func(fd uintptr) bool // tryRead, bound once
-	look  func(fd uintptr)      // tryRead into ready
-	ready bool
+	errno unix.Errno       // EAGAIN: nothing is there yet
+	look  func(fd uintptr) // read, bound once
 }
 
 func newInbox() *inbox {
@@ -360,15 +349,13 @@ func newInbox() *inbox {
 	in.hdr.Iov = &in.iov
 	in.hdr.SetIovlen(1)
 	in.hdr.Name = (*byte)(unsafe.Pointer(&in.from))
-	in.read = in.tryRead
-	in.look = func(fd uintptr) { in.ready = in.tryRead(fd) }
+	in.look = in.read
 	return in
 }
 
-// tryRead is for RawConn.Read: false means that nothing is there yet. The
-// scheduler is told of the call, though that costs a twentieth of a dump: the
-// kernel can take 50 ms over a part of it, and the collector would wait.
-func (in *inbox) tryRead(fd uintptr) bool {
+// read takes what is there. The scheduler is told of the call: the kernel can
+// take 50 ms over a part of a dump, and the collector would wait.
+func (in *inbox) read(fd uintptr) {
 	for {
 		in.hdr.Namelen = unix.SizeofSockaddrNetlink
 		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&in.hdr)), unix.MSG_DONTWAIT)
@@ -376,6 +363,6 @@ func (in *inbox) tryRead(fd uintptr) bool {
 			continue
 		}
 		in.n, in.errno = int(n), errno
-		return errno != unix.EAGAIN
+		return
 	}
 }

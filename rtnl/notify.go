@@ -115,31 +115,31 @@ func (n *Notifier) ReceiveFunc(ctx context.Context, fn func(batch []byte)) error
 // ErrOverrun after a loss, and Listen can be called again; it also ends with
 // ctx, and with Close.
 func (n *Notifier) Listen(ctx context.Context, fn func(datagrams [][]byte) bool) error {
-	if err := n.f.SetReadDeadline(time.Time{}); err != nil {
+	if err := n.ready.SetReadDeadline(time.Time{}); err != nil {
 		return n.because(ctx, err)
 	}
-	stop := interrupt(ctx, func() { _ = n.f.SetReadDeadline(time.Unix(1, 0)) })
+	stop := interrupt(ctx, func() { _ = n.ready.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	goOn := true
 	var failed error
-	step := func(fd uintptr) bool {
+	step := func(fd uintptr) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		var batch [][]byte
-		if batch, failed = n.read(fd, notifyBatch); failed == unix.EAGAIN {
-			return false
-		}
-		if len(batch) > 0 {
+		if batch, failed = n.read(fd, notifyBatch); len(batch) > 0 {
 			goOn = fn(batch)
 		}
-		return true
 	}
 	// Between two steps a Drain may run, and the end of ctx is seen.
-	for goOn && failed == nil {
-		if err := ctx.Err(); err != nil {
-			return err
+	for goOn && (failed == nil || failed == unix.EAGAIN) {
+		err := ctx.Err()
+		if err == nil && failed != nil {
+			err = n.wait()
 		}
-		if err := n.raw.Read(step); err != nil {
+		if err == nil {
+			err = n.raw.Control(step)
+		}
+		if err != nil {
 			return n.because(ctx, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,10 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sock is a non-blocking rtnetlink socket that the runtime's poller waits on.
+// sock is an rtnetlink socket. The runtime's poller does not know it: that would
+// wake a thread for every datagram that comes, also while somebody is reading,
+// which costs more than to read it. The poller knows an epoll of our own with
+// the socket in it, which tells only whom wait has armed it for.
 type sock struct {
 	f      *os.File
 	raw    syscall.RawConn
+	ready  *os.File // the epoll
+	poll   syscall.RawConn
+	arm    func(ep uintptr) // bound once, as armed
+	armed  func(ep uintptr) bool
+	failed error // of arm
 	closed atomic.Bool
 }
 
@@ -27,20 +36,65 @@ func openSock(nsfd, rcvbuf int) (*sock, error) {
 	if rcvbuf > 0 {
 		setBuffer(fd, rcvbuf)
 	}
-	s := &sock{f: os.NewFile(uintptr(fd), "rtnetlink")}
-	if s.raw, err = s.f.SyscallConn(); err != nil {
+	s := &sock{f: os.NewFile(uintptr(fd), "rtnetlink")} // blocking, and so not the poller's
+	if s.raw, err = s.f.SyscallConn(); err == nil {
+		err = s.watchReady(fd)
+	}
+	if err != nil {
 		s.f.Close()
 		return nil, fmt.Errorf("rtnl: rtnetlink socket: %w", err)
 	}
 	return s, nil
 }
 
-// socket opens a bound, non-blocking rtnetlink socket in nsfd.
+// watchReady makes the epoll that waits for the socket.
+func (s *sock) watchReady(fd int) error {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	err = unix.SetNonblock(ep, true)
+	if err == nil { // not armed
+		err = unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: int32(fd)})
+	}
+	if err != nil {
+		unix.Close(ep)
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	s.ready = os.NewFile(uintptr(ep), "rtnetlink epoll")
+	s.poll, err = s.ready.SyscallConn()
+	s.arm = func(ep uintptr) {
+		var failed error
+		err := s.raw.Control(func(fd uintptr) {
+			ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(fd)}
+			failed = os.NewSyscallError("epoll_ctl", unix.EpollCtl(int(ep), unix.EPOLL_CTL_MOD, int(fd), &ev))
+		})
+		s.failed = cmp.Or(err, failed)
+	}
+	s.armed = func(ep uintptr) bool {
+		var ev [1]unix.EpollEvent
+		n, err := unix.EpollWait(int(ep), ev[:], 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	}
+	return err
+}
+
+// wait returns when there may be something to read, or an error (ENOBUFS), or
+// with an error of its own at the deadline of s.ready. Only one may wait.
+func (s *sock) wait() error {
+	err := s.poll.Control(s.arm)
+	if err = cmp.Or(err, s.failed); err != nil {
+		return err
+	}
+	return s.poll.Read(s.armed)
+}
+
+// socket opens a bound rtnetlink socket in nsfd.
 func socket(nsfd int) (int, error) {
 	fd := -1
 	err := WithNS(nsfd, func() error {
 		var err error
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("rtnl: open rtnetlink socket: %w", err)
 		}
@@ -76,6 +130,7 @@ func setBuffer(fd, n int) {
 
 func (s *sock) close() error {
 	s.closed.Store(true)
+	s.ready.Close() // whoever waits ends
 	return s.f.Close()
 }
 
