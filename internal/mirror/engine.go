@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"encoding/binary"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -284,19 +285,44 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 		e.state[kindOf(h.Type)].parts++
 	}
 	for len(b) > 0 {
+		if body, size := routeIn(b); size > 0 && e.state[rtnl.KindRoute].phase == dumping { // nearly all are
+			b = b[min(size, len(b)):]
+			e.stats.Messages++
+			key, changed, err := e.routes.Put(body, 0, true)
+			if changed {
+				e.routeChanged(key)
+			}
+			if err != nil {
+				e.stats.Malformed++
+			}
+			if len(b) == 0 {
+				e.ended(body)
+			}
+			continue
+		}
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {
 			e.stats.Malformed++
 			return
 		}
-		if kind := kindOf(h.Type); e.state[kind].phase == dumping {
+		if e.state[kindOf(h.Type)].phase == dumping {
 			e.apply(h, body)
-			if kind == rtnl.KindRoute && len(rest) == 0 {
-				e.ended(body)
-			}
 		}
 		b = rest
 	}
+}
+
+// routeIn is the body of the RTM_NEWROUTE that b begins with, and the octets
+// that it takes there; 0 when b begins with anything else.
+func routeIn(b []byte) (body []byte, size int) {
+	if len(b) < unix.SizeofNlMsghdr {
+		return nil, 0
+	}
+	n := uint(binary.NativeEndian.Uint32(b))
+	if n < unix.SizeofNlMsghdr || n > uint(len(b)) || binary.NativeEndian.Uint16(b[4:]) != unix.RTM_NEWROUTE {
+		return nil, 0
+	}
+	return b[unix.SizeofNlMsghdr:n], int(n+3) &^ 3
 }
 
 // DumpDone ends a dump. Only a complete, uninterrupted one sweeps. A kernel

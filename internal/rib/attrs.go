@@ -103,7 +103,7 @@ func (a *attrs) remember(raw []byte, id uint32) {
 }
 
 // hold counts the route of key k as one that has the attributes id.
-func hold[K hashed](a *attrs, id uint32, k K) {
+func hold[K hashed[K]](a *attrs, id uint32, k K) {
 	e := &a.list[id]
 	if e.refs++; e.many {
 		return
@@ -121,7 +121,7 @@ func hold[K hashed](a *attrs, id uint32, k K) {
 }
 
 // drop takes the route of key k off; the last one frees the entry.
-func drop[K hashed](a *attrs, id uint32, k K) {
+func drop[K hashed[K]](a *attrs, id uint32, k K) {
 	e := &a.list[id]
 	if e.refs--; e.refs == 0 {
 		a.forget(id)

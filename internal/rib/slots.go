@@ -45,14 +45,34 @@ func mix(p, rest uint64, prio uint32, seed uint64) uint64 {
 	return hi ^ lo
 }
 
-type hashed interface {
+// next is the key whose group comes after that of k, when k is the first of its
+// group.
+func (k key4) next() (key4, bool) {
+	p := k.dst >> (32 - k.plen)
+	k.dst = (p + group) << (32 - k.plen)
+	return k, p%group == 0
+}
+
+func (k key6) next() (key6, bool) {
+	if k.plen > 64 {
+		p := k.lo >> (128 - k.plen)
+		k.lo = (p + group) << (128 - k.plen)
+		return k, p%group == 0
+	}
+	p := k.hi >> (64 - k.plen)
+	k.hi = (p + group) << (64 - k.plen)
+	return k, p%group == 0
+}
+
+type hashed[K any] interface {
 	comparable
 	hash(seed uint64) uint64
+	next() (K, bool)
 }
 
 // slot is one route, or (attr several) all routes of a key that has more than
 // fits. attr 0 is an empty slot.
-type slot[K hashed] struct {
+type slot[K hashed[K]] struct {
 	key  K
 	attr uint32
 }
@@ -63,13 +83,15 @@ const group = 16
 // slots is an open-addressing table with linear probing. What a dump marks is
 // kept beside the slots, a bit for each, so that reading a table that has not
 // changed writes next to nothing.
-type slots[K hashed] struct {
+type slots[K hashed[K]] struct {
 	e    []slot[K]
 	used bitset // slots that are not empty
 	seen bitset // by the last dump
 	kept bitset // by the dumps before it whose marks count as well
 	n    int
 	seed uint64
+
+	touched uint32 // by ahead; means nothing
 }
 
 type bitset []uint64
@@ -195,5 +217,19 @@ func (s *slots[K]) remove(i int) {
 		s.seen.move(j, i)
 		s.kept.move(j, i)
 		i = j
+	}
+}
+
+// ahead touches where the keys after the next will be looked for: a dump comes
+// in their order, and memory that is asked for early is there when it is wanted.
+func (s *slots[K]) ahead(k K) {
+	n, ok := k.next()
+	if !ok {
+		return
+	}
+	i := s.home(n.hash(s.seed))
+	e := s.e[i:min(i+group, len(s.e))]
+	for j := 0; j < len(e); j += 4 {
+		s.touched += e[j].attr
 	}
 }

@@ -137,7 +137,7 @@ func (t *Table) Delete(body []byte) (key model.RouteKey, changed bool, err error
 
 // put is the usual case: one route for the key, before and after. done is false
 // for the others, which have changed nothing yet.
-func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump bool) (changed, done bool) {
+func put[K hashed[K]](t *Table, s *slots[K], k K, body []byte, flags uint16, dump bool) (changed, done bool) {
 	id, known := t.attrs.byOctets(t.raw)
 	if !known {
 		if ok, err := decode(body, &t.route); err != nil || !ok {
@@ -149,6 +149,9 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 	h := k.hash(s.seed)
 	if len(s.e) == 0 {
 		s.room()
+	}
+	if dump {
+		s.ahead(k)
 	}
 	i, found := s.find(k, h)
 	if !found {
@@ -187,7 +190,7 @@ func put[K hashed](t *Table, s *slots[K], k K, body []byte, flags uint16, dump b
 }
 
 // cut removes the one route of a key.
-func cut[K hashed](t *Table, s *slots[K], k K) (changed, done bool) {
+func cut[K hashed[K]](t *Table, s *slots[K], k K) (changed, done bool) {
 	if s.n == 0 {
 		return false, true
 	}
@@ -262,7 +265,7 @@ func (t *Table) edit(key model.RouteKey, r *rtnl.Route, f func([]row, *rtnl.Rout
 	return changed
 }
 
-func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) bool {
+func editSlot[K hashed[K]](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.Route, edit func([]row, *rtnl.Route) ([]row, bool)) bool {
 	s.room()
 	i, found := s.find(k, k.hash(s.seed))
 	var rows []row
@@ -287,7 +290,7 @@ func editSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, r *rtnl.
 }
 
 // setSlot stores the routes of a key where they fit.
-func setSlot[K hashed](t *Table, s *slots[K], k K, key model.RouteKey, rows []row) {
+func setSlot[K hashed[K]](t *Table, s *slots[K], k K, key model.RouteKey, rows []row) {
 	i, found := s.find(k, k.hash(s.seed))
 	id, old := several, several
 	if found {

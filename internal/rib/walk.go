@@ -174,7 +174,7 @@ const (
 	wordCost    = 8
 )
 
-func sweepSlots[K hashed](t *Table, s *slots[K], budget *int, gone func(K)) bool {
+func sweepSlots[K hashed[K]](t *Table, s *slots[K], budget *int, gone func(K)) bool {
 	for t.pos < len(s.used) && *budget > 0 {
 		*budget -= wordCost
 		b := s.unseen(t.pos)
@@ -324,7 +324,7 @@ func (t *Table) removeFew(m Match, gone func(model.RouteKey)) bool {
 	return true
 }
 
-func removeKeys[K hashed](t *Table, s *slots[K], keys []K, meant func(K) bool, gone func(K)) {
+func removeKeys[K hashed[K]](t *Table, s *slots[K], keys []K, meant func(K) bool, gone func(K)) {
 	for _, k := range keys {
 		if i, ok := s.find(k, k.hash(s.seed)); ok && meant(k) {
 			drop(&t.attrs, s.e[i].attr, k)
@@ -339,7 +339,7 @@ func (t *Table) inTable(table uint16, m Match) bool {
 	return m.Table == 0 || t.tables.ids[table] == m.Table
 }
 
-func removeSlots[K hashed](t *Table, s *slots[K], m Match, table func(K) uint16, gone func(K)) {
+func removeSlots[K hashed[K]](t *Table, s *slots[K], m Match, table func(K) uint16, gone func(K)) {
 	for i := 0; i < len(s.e); {
 		e := &s.e[i]
 		if e.attr == 0 || e.attr == several || !t.hit(e.attr, table(e.key), m) {
