@@ -87,7 +87,7 @@ func (t *Table) Walk(c *Cursor, budget int, want func(attr uint32) bool, f func(
 
 // walkSlots stops only behind an empty slot: what is beyond it belongs there
 // and is never moved before it.
-func walkSlots[K hashed](s *slots[K], c *Cursor, budget *int, want func(uint32) bool, f func(K)) bool {
+func walkSlots[K hashed[K]](s *slots[K], c *Cursor, budget *int, want func(uint32) bool, f func(K)) bool {
 	if c.size != len(s.e) {
 		// Groups keep their order when the table grows.
 		if c.size > 0 {
