@@ -315,14 +315,15 @@ func (e *Engine) Dumped(epoch uint32, b []byte) {
 // routeIn is the body of the RTM_NEWROUTE that b begins with, and the octets
 // that it takes there; 0 when b begins with anything else.
 func routeIn(b []byte) (body []byte, size int) {
-	if len(b) < unix.SizeofNlMsghdr {
+	const header = 16 // struct nlmsghdr, linux/netlink.h
+	if len(b) < header {
 		return nil, 0
 	}
 	n := uint(binary.NativeEndian.Uint32(b))
-	if n < unix.SizeofNlMsghdr || n > uint(len(b)) || binary.NativeEndian.Uint16(b[4:]) != unix.RTM_NEWROUTE {
+	if n < header || n > uint(len(b)) || binary.NativeEndian.Uint16(b[4:]) != unix.RTM_NEWROUTE {
 		return nil, 0
 	}
-	return b[unix.SizeofNlMsghdr:n], int(n+3) &^ 3
+	return b[header:n], int(n+3) &^ 3
 }
 
 // DumpDone ends a dump. Only a complete, uninterrupted one sweeps. A kernel
