@@ -82,8 +82,10 @@ func Dial() (*Conn, error) { return DialNS(-1) }
 
 // DialNS is Dial in the network namespace nsfd; a negative one is the calling
 // thread's.
-func DialNS(nsfd int) (*Conn, error) {
-	s, err := openSock(nsfd, requestBuffer)
+func DialNS(nsfd int) (*Conn, error) { return dial(nsfd, unix.NETLINK_ROUTE) }
+
+func dial(nsfd, proto int) (*Conn, error) {
+	s, err := openSock(nsfd, requestBuffer, proto)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +108,23 @@ func (c *Conn) Close() error { return c.sock.close() }
 // answer stays away for 10 s, the requests without an answer get ECANCELED or
 // ETIMEDOUT; those with Unsent false may have been carried out.
 func (c *Conn) Execute(ctx context.Context, msgs [][]byte) []error {
+	return c.execute(ctx, msgs, c.acks, nil)
+}
+
+// execute is Execute with at most acks requests at once; reply gets what the
+// kernel answers besides acknowledgements, by the request's number.
+func (c *Conn) execute(ctx context.Context, msgs [][]byte, acks int, reply func(i int, h Header, body []byte)) []error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	errs := make([]error, len(msgs))
 	for first := 0; first < len(msgs); {
-		last := c.batch(msgs, first)
-		if err := c.transact(ctx, msgs[first:last], errs[first:last]); err != nil {
+		last := c.batch(msgs, first, acks)
+		hear := func(i int, h Header, body []byte) {
+			if reply != nil {
+				reply(first+i, h, body)
+			}
+		}
+		if err := c.transact(ctx, msgs[first:last], errs[first:last], hear); err != nil {
 			unsent(msgs[last:], errs[last:], err)
 			break
 		}
@@ -121,9 +134,9 @@ func (c *Conn) Execute(ctx context.Context, msgs [][]byte) []error {
 }
 
 // batch returns the end of the batch that begins at first.
-func (c *Conn) batch(msgs [][]byte, first int) int {
+func (c *Conn) batch(msgs [][]byte, first, acks int) int {
 	size, last := 0, first
-	for last < len(msgs) && last-first < c.acks {
+	for last < len(msgs) && last-first < acks {
 		size += align4(len(msgs[last]))
 		if size > c.most && last > first {
 			break
@@ -135,7 +148,7 @@ func (c *Conn) batch(msgs [][]byte, first int) int {
 
 // transact sends one batch and collects its acknowledgements. An error means
 // that the socket is of no use for what would follow.
-func (c *Conn) transact(ctx context.Context, msgs [][]byte, errs []error) error {
+func (c *Conn) transact(ctx context.Context, msgs [][]byte, errs []error, reply func(i int, h Header, body []byte)) error {
 	defer c.watch(ctx)()
 	if err := c.finishDump(ctx); err != nil {
 		unsent(msgs, errs, err)
@@ -169,7 +182,7 @@ func (c *Conn) transact(ctx context.Context, msgs [][]byte, errs []error) error 
 			unanswered(msgs, errs, err)
 			return err
 		}
-		n -= settle(b, base, msgs, errs)
+		n -= settle(b, base, msgs, errs, reply)
 	}
 	for i, err := range errs {
 		if err == errPending {
@@ -194,8 +207,9 @@ func pending(errs []error) (n int) {
 }
 
 // settle notes the acknowledgements of a datagram and counts them. Messages
-// with other sequence numbers answer requests that were given up.
-func settle(b []byte, base uint32, msgs [][]byte, errs []error) (n int) {
+// with other sequence numbers answer requests that were given up. Other answers
+// go to reply.
+func settle(b []byte, base uint32, msgs [][]byte, errs []error, reply func(i int, h Header, body []byte)) (n int) {
 	for len(b) > 0 {
 		h, body, rest, err := NextMessage(b)
 		if err != nil {
@@ -203,7 +217,13 @@ func settle(b []byte, base uint32, msgs [][]byte, errs []error) (n int) {
 		}
 		b = rest
 		i := h.Seq - base // wraps for older numbers
-		if h.Type != unix.NLMSG_ERROR || uint64(i) >= uint64(len(errs)) || errs[i] != errPending {
+		if uint64(i) >= uint64(len(errs)) || errs[i] != errPending {
+			continue
+		}
+		if h.Type != unix.NLMSG_ERROR {
+			if h.Type >= unix.NLMSG_MIN_TYPE {
+				reply(int(i), h, body)
+			}
 			continue
 		}
 		n++

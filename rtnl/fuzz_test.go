@@ -113,7 +113,7 @@ func FuzzMessages(f *testing.F) {
 			t.Fatalf("%d objects in %d octets", p.objects, size)
 		}
 		errs := []error{errPending, errPending}
-		if n := settle(b, 5, [][]byte{nil, nil}, errs); n > len(errs) {
+		if n := settle(b, 5, [][]byte{nil, nil}, errs, func(i int, _ Header, _ []byte) { _ = errs[i] }); n > len(errs) {
 			t.Fatalf("%d answers to %d requests", n, len(errs))
 		}
 	})

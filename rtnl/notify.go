@@ -15,8 +15,9 @@ import (
 
 // Sizes of the notification reader.
 const (
-	notifyBatch = 64       // datagrams of one recvmmsg
+	notifyBatch = 64       // datagrams of one recvmmsg, at most
 	notifySize  = 32 << 10 // octets of each; a notification is one message
+	notifyTotal = 2 << 20  // octets of all
 )
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -37,6 +38,8 @@ type Notifier struct {
 	iovs    [notifyBatch]unix.Iovec
 	names   [notifyBatch]unix.RawSockaddrNetlink
 	bufs    []byte
+	size    int                 // octets of each datagram
+	count   int                 // datagrams of one recvmmsg
 	batch   [notifyBatch][]byte // the datagrams of one recvmmsg
 	taken   int                 // how many datagrams the last read took
 	meminfo [16]uint32          // SO_MEMINFO; the kernel has 9 numbers
@@ -47,7 +50,12 @@ type Notifier struct {
 // rcvbuf octets (0: the system's default). A notification of a route takes 832
 // octets of it.
 func Subscribe(nsfd int, groups []uint32, rcvbuf int) (*Notifier, error) {
-	s, err := openSock(nsfd, rcvbuf)
+	return subscribe(nsfd, groups, rcvbuf, unix.NETLINK_ROUTE, notifySize)
+}
+
+// subscribe is Subscribe for another protocol, with datagrams of size octets.
+func subscribe(nsfd int, groups []uint32, rcvbuf, proto, size int) (*Notifier, error) {
+	s, err := openSock(nsfd, rcvbuf, proto)
 	if err != nil {
 		return nil, err
 	}
@@ -55,10 +63,11 @@ func Subscribe(nsfd int, groups []uint32, rcvbuf int) (*Notifier, error) {
 		s.close()
 		return nil, err
 	}
-	n := &Notifier{sock: s, bufs: make([]byte, notifyBatch*notifySize)}
-	for i := range n.hdrs {
-		n.iovs[i].Base = &n.bufs[i*notifySize]
-		n.iovs[i].SetLen(notifySize)
+	n := &Notifier{sock: s, size: size, count: min(notifyBatch, max(notifyTotal/size, 1))}
+	n.bufs = make([]byte, n.count*size)
+	for i := range n.hdrs[:n.count] {
+		n.iovs[i].Base = &n.bufs[i*size]
+		n.iovs[i].SetLen(size)
 		h := &n.hdrs[i].hdr
 		h.Iov = &n.iovs[i]
 		h.SetIovlen(1)
@@ -126,7 +135,7 @@ func (n *Notifier) Listen(ctx context.Context, fn func(datagrams [][]byte) bool)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		var batch [][]byte
-		if batch, failed = n.read(fd, notifyBatch); len(batch) > 0 {
+		if batch, failed = n.read(fd, n.count); len(batch) > 0 {
 			goOn = fn(batch)
 		}
 	}
@@ -164,9 +173,9 @@ func (n *Notifier) Drain(fn func(datagram []byte)) error {
 	err := n.raw.Control(func(fd uintptr) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for left, first := notifyBatch, true; left > 0 && failed == nil; first = false {
+		for left, first := n.count, true; left > 0 && failed == nil; first = false {
 			var batch [][]byte
-			batch, failed = n.read(fd, min(left, notifyBatch))
+			batch, failed = n.read(fd, min(left, n.count))
 			if first && failed == nil {
 				left = n.queued(fd) + n.taken
 			}
@@ -229,7 +238,7 @@ func (n *Notifier) fromKernel() ([][]byte, error) {
 		case h.hdr.Flags&unix.MSG_TRUNC != 0:
 			lost = ErrOverrun
 		default:
-			batch = append(batch, n.bufs[i*notifySize:][:h.len])
+			batch = append(batch, n.bufs[i*n.size:][:h.len])
 		}
 	}
 	return batch, lost

@@ -235,7 +235,7 @@ func TestForeignSender(t *testing.T) {
 	}); err != nil || port == 0 {
 		t.Fatalf("port %d, %v", port, err)
 	}
-	liar, err := openSock(w.ns.FD(), 0)
+	liar, err := openSock(w.ns.FD(), 0, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}

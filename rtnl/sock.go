@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sock is an rtnetlink socket. The runtime's poller does not know it: that would
+// sock is a netlink socket. The runtime's poller does not know it: that would
 // wake a thread for every datagram that comes, also while somebody is reading,
 // which costs more than to read it. The poller knows an epoll of our own with
 // the socket in it, which tells only whom wait has armed it for.
@@ -27,22 +27,22 @@ type sock struct {
 }
 
 // openSock opens a bound socket in nsfd with a receive buffer of rcvbuf octets
-// (0: the system's default).
-func openSock(nsfd, rcvbuf int) (*sock, error) {
-	fd, err := socket(nsfd)
+// (0: the system's default). proto is NETLINK_ROUTE, or NETLINK_GENERIC.
+func openSock(nsfd, rcvbuf, proto int) (*sock, error) {
+	fd, err := socket(nsfd, proto)
 	if err != nil {
 		return nil, err
 	}
 	if rcvbuf > 0 {
 		setBuffer(fd, rcvbuf)
 	}
-	s := &sock{f: os.NewFile(uintptr(fd), "rtnetlink")} // blocking, and so not the poller's
+	s := &sock{f: os.NewFile(uintptr(fd), "netlink")} // blocking, and so not the poller's
 	if s.raw, err = s.f.SyscallConn(); err == nil {
 		err = s.watchReady(fd)
 	}
 	if err != nil {
 		s.f.Close()
-		return nil, fmt.Errorf("rtnl: rtnetlink socket: %w", err)
+		return nil, fmt.Errorf("rtnl: netlink socket: %w", err)
 	}
 	return s, nil
 }
@@ -61,7 +61,7 @@ func (s *sock) watchReady(fd int) error {
 		unix.Close(ep)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
-	s.ready = os.NewFile(uintptr(ep), "rtnetlink epoll")
+	s.ready = os.NewFile(uintptr(ep), "netlink epoll")
 	s.poll, err = s.ready.SyscallConn()
 	s.arm = func(ep uintptr) {
 		var failed error
@@ -89,14 +89,14 @@ func (s *sock) wait() error {
 	return s.poll.Read(s.armed)
 }
 
-// socket opens a bound rtnetlink socket in nsfd.
-func socket(nsfd int) (int, error) {
+// socket opens a bound netlink socket in nsfd.
+func socket(nsfd, proto int) (int, error) {
 	fd := -1
 	err := WithNS(nsfd, func() error {
 		var err error
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
 		if err != nil {
-			return fmt.Errorf("rtnl: open rtnetlink socket: %w", err)
+			return fmt.Errorf("rtnl: open netlink socket: %w", err)
 		}
 		return nil
 	})
@@ -114,7 +114,7 @@ func socket(nsfd int) (int, error) {
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("rtnl: bind rtnetlink socket: %w", err)
+		return -1, fmt.Errorf("rtnl: bind netlink socket: %w", err)
 	}
 	return fd, nil
 }
