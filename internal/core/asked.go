@@ -21,6 +21,7 @@ type Asked struct {
 	Deferred   []string          `json:",omitempty"` // devices
 	Aliases    map[string]string `json:",omitempty"`
 	HostRoutes map[string][]netip.Addr
+	Pairs      []*config.Pair `json:",omitempty"`
 }
 
 // AskedInterface is an interface added at run time, as it was asked for.
@@ -44,6 +45,7 @@ func (c *Core) Asked() Asked {
 		a.HostRoutes[n] = slices.SortedFunc(maps.Keys(set), netip.Addr.Compare)
 	}
 	a.Ports, a.Prepared, a.Deferred = c.graph.Hotplugged()
+	a.Pairs = slices.Clone(c.asked.pairs)
 	return a
 }
 
@@ -78,6 +80,9 @@ func (r *Restore) do(c *Core) Status {
 	}
 	for _, d := range r.Asked.Deferred {
 		c.graph.SetDeferred(d, true)
+	}
+	for _, p := range r.Asked.Pairs {
+		(&AddPair{p}).do(c)
 	}
 	for n, hosts := range r.Asked.HostRoutes {
 		if c.ifaces[n] == nil {

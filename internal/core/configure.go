@@ -26,6 +26,7 @@ func (c *Core) configure(next *config.Config) {
 		c.configureMirrors(old, next)
 	}
 	c.configureRoutes(next)
+	c.configurePairs()
 	c.prefixes.dirty = true
 	wanted := map[string]bool{}
 	for _, ic := range next.Interfaces {

@@ -12,6 +12,7 @@ import (
 	"netbraid/internal/iface"
 	"netbraid/internal/mirror"
 	"netbraid/internal/model"
+	"netbraid/internal/pair"
 	"netbraid/internal/plan"
 	"netbraid/internal/proto"
 	"netbraid/rtnl"
@@ -40,6 +41,8 @@ type Options struct {
 	Subnets *SubnetMemory
 	Seed    uint64 // of the jitter
 	Mirror  mirror.Params
+	// Made is what an earlier process has made on each dataplane (SaveMade).
+	Made map[string][]pair.Made
 }
 
 // Core is the whole state of the daemon but for sockets and files.
@@ -53,16 +56,19 @@ type Core struct {
 	spaces []*Space // namespaces besides the daemon's own, in the order of their NS
 	lastNS model.NS
 	// unopened has why a namespace has no socket, where that was said already.
-	unopened map[model.NS]string
-	graph    *device.Graph
-	planner  *plan.Planner
-	cfg      *config.Config
-	ifaces   map[string]*iface.Machine
-	order    []string
-	routes   map[string][]*config.Route // by interface
-	down     map[string]bool
-	l3       map[string]string // interface → layer 3 device that is not its main device
-	l3Left   map[string]bool   // layer 3 devices that are left to the programs that made them
+	unopened  map[model.NS]string
+	planes    []*Plane // in the order of their ID
+	lastPlane PlaneID
+	made      map[string][]pair.Made // on each dataplane, by its name
+	graph     *device.Graph
+	planner   *plan.Planner
+	cfg       *config.Config
+	ifaces    map[string]*iface.Machine
+	order     []string
+	routes    map[string][]*config.Route // by interface
+	down      map[string]bool
+	l3        map[string]string // interface → layer 3 device that is not its main device
+	l3Left    map[string]bool   // layer 3 devices that are left to the programs that made them
 
 	onDevice map[string]map[string]bool // device → interfaces that use it
 	aliases  map[string]map[string]bool // interface → its aliases
@@ -108,6 +114,8 @@ func New(o Options) *Core {
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
 	}
 	c.asked = newRuntime()
+	c.made = map[string][]pair.Made{}
+	maps.Copy(c.made, o.Made)
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
@@ -139,6 +147,9 @@ func (c *Core) Step(now time.Time, ev Event) []Action {
 		c.started = true
 		c.mirror.Start(now)
 		c.sweepAt = now.Add(sweepEvery)
+	}
+	for _, p := range c.planes {
+		p.Pairs.Clock(now)
 	}
 	c.take(ev)
 	c.run()
@@ -174,6 +185,14 @@ func (c *Core) take(ev Event) {
 		}
 	case SysctlValue:
 		c.planner.SysctlRead(ev.Key, ev.Value, ev.Err)
+	case PlaneEvent:
+		if p := c.plane(ev.ID); p != nil {
+			p.Pairs.Event(c.now, ev.Event)
+		}
+	case WroteNS:
+		if p := c.plane(ev.ID); p != nil {
+			p.Pairs.Wrote(c.now, ev.NS, ev.Results)
+		}
 	case Configured:
 		c.configure(ev.Config)
 	case Exited:
@@ -209,6 +228,9 @@ func (c *Core) command(cmd Command) {
 		}
 		c.planner.SetObjects("routes", nil)
 		c.planner.Release()
+		for _, p := range c.planes {
+			c.leavePlane(p)
+		}
 	case m == nil:
 		st = NotFound
 	default:
@@ -255,6 +277,7 @@ func (c *Core) Deadline() time.Time {
 		}
 	}
 	c.mirrorDeadline(add)
+	c.planeDeadline(add)
 	if at := c.planner.Deadline(); !at.IsZero() {
 		// What is due and could not be tried (a table is being read) is looked
 		// at with the next event; until then now and then.
@@ -293,8 +316,9 @@ func (c *Core) log(level int, msg string, args ...any) {
 // sink hears of the changes of the mirror.
 type sink Core
 
-func (s *sink) LinkChanged(_ model.NS, old, new *rtnl.Link) {
+func (s *sink) LinkChanged(ns model.NS, old, new *rtnl.Link) {
 	c := (*Core)(s)
+	s.pairs().LinkChanged(ns, old, new)
 	c.planner.LinkSeen(old, new)
 	if !c.live {
 		return // devices look at links when all have been read
@@ -322,12 +346,34 @@ func (c *Core) linkMoved(l *rtnl.Link) {
 	}
 }
 
-func (s *sink) AddrChanged(_ model.NS, old, new *rtnl.Addr)   { s.planner.AddrSeen(old, new) }
-func (s *sink) RouteChanged(key model.RouteKey)               { s.planner.RouteSeen(key) }
-func (s *sink) NeighChanged(_ model.NS, old, new *rtnl.Neigh) { s.planner.NeighSeen(old, new) }
-func (s *sink) NexthopChanged(_ model.NS, _, _ *rtnl.Nexthop) {}
-func (s *sink) SyncBegin(model.NS, rtnl.Kind)                 {}
-func (s *sink) SyncEnd(_ model.NS, k rtnl.Kind)               { s.planner.TableRead(k) }
+func (s *sink) AddrChanged(ns model.NS, old, new *rtnl.Addr) {
+	s.planner.AddrSeen(old, new)
+	s.pairs().AddrChanged(ns, old, new)
+}
+
+func (s *sink) RouteChanged(key model.RouteKey) {
+	s.planner.RouteSeen(key)
+	s.pairs().RouteChanged(key)
+}
+
+func (s *sink) NeighChanged(ns model.NS, old, new *rtnl.Neigh) {
+	s.planner.NeighSeen(old, new)
+	s.pairs().NeighChanged(ns, old, new)
+}
+
+func (s *sink) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {
+	s.pairs().NexthopChanged(ns, old, new)
+}
+
+func (s *sink) SyncBegin(ns model.NS, k rtnl.Kind) { s.pairs().SyncBegin(ns, k) }
+
+func (s *sink) SyncEnd(ns model.NS, k rtnl.Kind) {
+	s.planner.TableRead(k)
+	s.pairs().SyncEnd(ns, k)
+}
+
+func (s *sink) pairs() fanOut { return fanOut{(*Core)(s)} }
+
 func (s *sink) RuleChanged(_ model.NS, old, new *rtnl.Rule) {
 	for _, r := range [...]*rtnl.Rule{old, new} {
 		if r != nil {

@@ -30,6 +30,7 @@ func (c *Core) run() {
 		}
 	}
 	c.tellResolver()
+	c.tickPlanes()
 	c.mirrorRequests()
 }
 

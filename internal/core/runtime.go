@@ -30,7 +30,8 @@ type runtime struct {
 	alias      map[string]string
 	data       map[string]map[string]any
 	hostRoutes map[string]map[netip.Addr]bool
-	changes    uint64 // counts what was said, or is over
+	pairs      []*config.Pair // added at run time, in the order in which they came
+	changes    uint64         // counts what was said, or is over
 }
 
 func newRuntime() runtime {
@@ -42,6 +43,7 @@ func newRuntime() runtime {
 // that the file has by now is the file's.
 func (c *Core) effective(file *config.Config) *config.Config {
 	c.asked.file = file
+	c.forgetPairs(file)
 	for _, i := range file.Interfaces {
 		c.forgetDynamic(i.Name)
 	}

@@ -27,7 +27,7 @@ func (c *Core) UseNS(path, user string, p mirror.Params) *Space {
 	if s == nil {
 		c.lastNS++
 		s = &Space{NS: c.lastNS, Path: path, users: map[string]bool{}, params: p}
-		s.Mirror = mirror.New(s.NS, p, quietSink{})
+		s.Mirror = mirror.New(s.NS, p, fanOut{c})
 		c.spaces = append(c.spaces, s)
 		c.act(OpenNS{NS: s.NS, Path: path, Params: s.Mirror.Params()})
 		s.Mirror.Start(c.now)
@@ -195,15 +195,3 @@ func (c *Core) Unopened(ns model.NS) string {
 	}
 	return c.unopened[ns]
 }
-
-// quietSink is the consumer of a namespace that is only looked at.
-type quietSink struct{}
-
-func (quietSink) LinkChanged(model.NS, *rtnl.Link, *rtnl.Link)          {}
-func (quietSink) AddrChanged(model.NS, *rtnl.Addr, *rtnl.Addr)          {}
-func (quietSink) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}
-func (quietSink) NexthopChanged(model.NS, *rtnl.Nexthop, *rtnl.Nexthop) {}
-func (quietSink) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
-func (quietSink) RouteChanged(model.RouteKey)                           {}
-func (quietSink) SyncBegin(model.NS, rtnl.Kind)                         {}
-func (quietSink) SyncEnd(model.NS, rtnl.Kind)                           {}

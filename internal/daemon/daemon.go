@@ -311,7 +311,7 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 				d.log.Info("repaired", "op", op.String())
 			}
 		}
-		d.kern.Write(a.Ops)
+		d.kern.Write(a.Ops, func(r []plan.Result) core.Event { return core.Wrote{Results: r} })
 	case core.SaveSubnets:
 		d.saveSubnets(a)
 	case core.Resolver:

@@ -52,9 +52,16 @@ type Kernel struct {
 	epoch  uint32
 
 	jobsMu sync.Mutex
-	jobs   []func(*rtnl.Conn)
+	jobs   []job
+	over   bool // no job is done any more
 	wake   chan struct{}
 	free   chan []byte // buffers for what is delivered
+}
+
+// job is work for the worker.
+type job struct {
+	do      func(*rtnl.Conn)
+	dropped func() // called in place of do when the Kernel is closed before; may be nil
 }
 
 // Open starts the writer. The notification socket is opened by Subscribe.
@@ -94,6 +101,7 @@ func (k *Kernel) Close() {
 func (k *Kernel) worker(conn *rtnl.Conn) {
 	defer k.wg.Done()
 	defer conn.Close()
+	defer k.drop()
 	err := rtnl.WithNS(k.o.NSFD, func() error {
 		for {
 			select {
@@ -107,10 +115,10 @@ func (k *Kernel) worker(conn *rtnl.Conn) {
 					k.jobsMu.Unlock()
 					break
 				}
-				job := k.jobs[0]
+				j := k.jobs[0]
 				k.jobs = k.jobs[1:]
 				k.jobsMu.Unlock()
-				job(conn)
+				j.do(conn)
 			}
 		}
 	})
@@ -119,11 +127,36 @@ func (k *Kernel) worker(conn *rtnl.Conn) {
 	}
 }
 
-// do queues a job. The queue is as long as what the ledger lets be in flight.
-func (k *Kernel) do(job func(*rtnl.Conn)) {
+// drop ends the queue of jobs.
+func (k *Kernel) drop() {
 	k.jobsMu.Lock()
-	k.jobs = append(k.jobs, job)
+	left := k.jobs
+	k.jobs, k.over = nil, true
 	k.jobsMu.Unlock()
+	for _, j := range left {
+		if j.dropped != nil {
+			j.dropped()
+		}
+	}
+}
+
+// do queues a job that may be dropped.
+func (k *Kernel) do(f func(*rtnl.Conn)) { k.queue(job{do: f}) }
+
+// queue queues a job. The queue is as long as what the ledgers let be in flight.
+func (k *Kernel) queue(j job) {
+	k.jobsMu.Lock()
+	over := k.over
+	if !over {
+		k.jobs = append(k.jobs, j)
+	}
+	k.jobsMu.Unlock()
+	if over {
+		if j.dropped != nil {
+			j.dropped()
+		}
+		return
+	}
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -291,9 +324,10 @@ func (k *Kernel) Dump(epoch uint32, kind rtnl.Kind, family uint8) {
 	}()
 }
 
-// Write does operations in order and reports each.
-func (k *Kernel) Write(ops []*plan.Op) {
-	k.do(func(conn *rtnl.Conn) {
+// Write does operations in order and delivers the event that tells what became
+// of each. It comes in any case, on another goroutine than the caller's.
+func (k *Kernel) Write(ops []*plan.Op, tell func([]plan.Result) core.Event) {
+	k.queue(job{dropped: func() { fail(k.o.Deliver, ops, tell) }, do: func(conn *rtnl.Conn) {
 		var results []plan.Result
 		var failed []*plan.Op
 		for _, stage := range plan.Stages(ops) {
@@ -302,8 +336,18 @@ func (k *Kernel) Write(ops []*plan.Op) {
 			failed = append(failed, f...)
 		}
 		k.drain()
-		k.o.Deliver(core.Wrote{Results: results})
-	})
+		k.o.Deliver(tell(results))
+	}})
+}
+
+// fail tells that operations have not been done because their namespace is not
+// open (any more).
+func fail(deliver func(core.Event), ops []*plan.Op, tell func([]plan.Result) core.Event) {
+	results := make([]plan.Result, len(ops))
+	for i, op := range ops {
+		results[i] = plan.Result{ID: op.ID, Err: errGone}
+	}
+	go deliver(tell(results))
 }
 
 func (k *Kernel) stage(conn *rtnl.Conn, ops []*plan.Op, failedBefore []*plan.Op) (results []plan.Result, failed []*plan.Op) {

@@ -12,6 +12,7 @@ import (
 	"netbraid/internal/core"
 	"netbraid/internal/mirror"
 	"netbraid/internal/model"
+	"netbraid/internal/plan"
 	"netbraid/rtnl"
 )
 
@@ -179,6 +180,16 @@ func (s *Spaces) kernel(ns model.NS) *Kernel {
 		return sp.kern
 	}
 	return nil
+}
+
+// Write does operations in a namespace, as Kernel.Write; in one that is not open
+// they fail.
+func (s *Spaces) Write(ns model.NS, ops []*plan.Op, tell func([]plan.Result) core.Event) {
+	if k := s.kernel(ns); k != nil {
+		k.Write(ops, tell)
+		return
+	}
+	fail(s.o.Deliver, ops, tell)
 }
 
 // Buffer is the receive buffer that the notification socket of a namespace has;

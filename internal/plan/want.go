@@ -272,3 +272,9 @@ func (p *Planner) Wanted() (links []*LinkWant, objects map[string]*Objects) {
 	}
 	return links, maps.Clone(p.want.owners)
 }
+
+// WantsLink tells whether anything is wanted of the link of a name.
+func (p *Planner) WantsLink(name string) bool { return p.want.links[name] != nil }
+
+// WantsAddr tells whether an address is wanted.
+func (p *Planner) WantsAddr(k model.AddrKey) bool { return p.want.addrs[k] != nil }

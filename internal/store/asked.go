@@ -10,12 +10,28 @@ import (
 	"path/filepath"
 )
 
-// asked is the file of what callers of the API have asked for. As the state it
-// is true for one boot and one network namespace only.
-const asked = "asked"
+// Files that, as the state, are true for one boot and one network namespace
+// only, and are written as a whole.
+const (
+	asked = "asked" // what callers of the API have asked for
+	made  = "made"  // what has been made on dataplanes
+)
 
 // SaveAsked writes down what callers have asked for.
-func SaveAsked(dir string, v any) error {
+func SaveAsked(dir string, v any) error { return save(dir, asked, v) }
+
+// ReadAsked reads into v what SaveAsked wrote; false when there is nothing, or
+// it is of another boot or network namespace. The error is about a file that
+// cannot be read: it counts as nothing.
+func ReadAsked(dir string, v any) (bool, error) { return load(dir, asked, v) }
+
+// SaveMade writes down what has been made on dataplanes.
+func SaveMade(dir string, v any) error { return save(dir, made, v) }
+
+// ReadMade reads into v what SaveMade wrote, as ReadAsked.
+func ReadMade(dir string, v any) (bool, error) { return load(dir, made, v) }
+
+func save(dir, name string, v any) error {
 	head, err := json.Marshal(currentHeader())
 	if err != nil {
 		return err
@@ -25,37 +41,38 @@ func SaveAsked(dir string, v any) error {
 		return err
 	}
 	b := bytes.Join([][]byte{head, body, nil}, []byte("\n"))
-	if err := SaveFile(filepath.Join(dir, asked), b, 0o600); err != nil {
-		return fmt.Errorf("save what was asked for: %w", err)
+	if err := SaveFile(filepath.Join(dir, name), b, 0o600); err != nil {
+		return fmt.Errorf("save %s: %w", name, err)
 	}
 	return nil
 }
 
-// ReadAsked reads into v what SaveAsked wrote; false when there is nothing, or
-// it is of another boot or network namespace. The error is about a file that
-// cannot be read: it counts as nothing.
-func ReadAsked(dir string, v any) (bool, error) {
-	b, err := os.ReadFile(filepath.Join(dir, asked))
+func load(dir, name string, v any) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("read what was asked for: %w", err)
+	if err == nil {
+		var there bool
+		if there, err = parseWhole(b, currentHeader(), v); err == nil {
+			return there, nil
+		}
 	}
-	return parseAsked(b, currentHeader(), v)
+	return false, fmt.Errorf("read %s: %w", filepath.Join(dir, name), err)
 }
 
-func parseAsked(b []byte, want header, v any) (bool, error) {
+// parseWhole reads the text of such a file.
+func parseWhole(b []byte, want header, v any) (bool, error) {
 	head, body, _ := bytes.Cut(b, []byte("\n"))
 	var h header
 	if err := json.Unmarshal(head, &h); err != nil {
-		return false, fmt.Errorf("read what was asked for: %w", err)
+		return false, err
 	}
 	if h != want {
 		return false, nil
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return false, fmt.Errorf("read what was asked for: %w", err)
+		return false, err
 	}
 	return true, nil
 }

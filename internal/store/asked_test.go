@@ -62,7 +62,7 @@ func FuzzAsked(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var v map[string]any
-		if there, err := parseAsked(b, header{Version: version}, &v); there && err != nil {
+		if there, err := parseWhole(b, header{Version: version}, &v); there && err != nil {
 			t.Error("there, and an error")
 		}
 	})
