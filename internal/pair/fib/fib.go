@@ -47,100 +47,70 @@ type Options struct {
 // Table is the routes of one dataplane. It is not safe for concurrent use.
 type Table struct {
 	host Host
+	skip [256]bool // protocols
+	caps dataplane.Caps
+
+	spaces      []*space // in the order in which they came
+	sources     []source // [0] is not used
+	freeSources []uint16
+	clock       uint64 // counts what translations stand on
+
+	ent     entries
+	sets    pathSets
+	several map[uint32][]candidate // of entries with the flag, best first
+	taken   int
+
+	fibs    []vrf // each stays in its place
+	fibOf   map[vrfKey]uint16
+	lastFIB uint16
+	dirty   []uint16 // FIBs that Next has to look at
+
+	phase     phase
+	fresh     bool // no dump has been compared on this connection
+	complete  bool // the last dump was
+	settleBy  time.Time
+	compareAt uint32
+	unclaimed int
+	sweeping  bool
+	sweepAt   uint32
+
+	purging, purgeAgain bool
+	purgeAt             uint32
+	purgeSince          uint64
+
+	head, tail  uint32 // of the queue
+	queue       int
+	flying      int // operations in flight, those on FIBs included
+	waiting     int
+	unsupported int
+	missing     bool // some wait for an interface
+	waits       [delays][]attempt
+	attempts    uint32
+	failures    map[uint32]failure
+
+	// seen are path sets of the running dump.
+	seen     map[*dataplane.PathSet]uint32
+	lastSeen *dataplane.PathSet
+	lastSet  uint32
+
+	building dataplane.PathSet // scratch
+	rows     []rtnl.Route      // scratch
+}
+
+// failure is why an entry was refused.
+type failure struct {
+	err   string
+	retry time.Time
 }
 
 // New makes a table that knows no namespace and no dataplane.
-func New(o Options) *Table { return &Table{host: o.Host} }
-
-// AddNS lets a namespace take part: its routes are read in slices (Work), and
-// RouteChanged and its like are heeded from now on. Those of other namespaces
-// are ignored.
-func (t *Table) AddNS(ns model.NS) {}
-
-// DropNS ends that. The namespace's mirror may be gone already.
-func (t *Table) DropNS(ns model.NS) {}
-
-// RouteChanged tells that the routes of a key are not what they were.
-func (t *Table) RouteChanged(key model.RouteKey) {}
-
-// NexthopChanged tells of a next-hop object, after the mirror has it.
-func (t *Table) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {}
-
-// LinkChanged tells of a link, after the mirror has it.
-func (t *Table) LinkChanged(ns model.NS, old, new *rtnl.Link) {}
-
-// AddrChanged tells of an address, after the mirror has it: an IPv4 next hop
-// dies with the last address of its link.
-func (t *Table) AddrChanged(ns model.NS, old, new *rtnl.Addr) {}
-
-// Rebind tells that Phy, Connected or IgnoresLinkdown says something else of a
-// link than it did.
-func (t *Table) Rebind(ns model.NS, ifindex uint32) {}
-
-// TablesChanged tells that Host.Table says something else.
-func (t *Table) TablesChanged() {}
-
-// SetFilter gives the route protocols that are not mirrored.
-func (t *Table) SetFilter(skip []uint8) {}
-
-// Connected begins a connection. Nothing is emitted before the dump of its
-// tables and routes has ended.
-func (t *Table) Connected(now time.Time, caps dataplane.Caps) {}
-
-// Lost ends a connection: what the dataplane has is a guess until the next
-// dump, and what was in flight will not be answered.
-func (t *Table) Lost() {}
-
-// Redump asks for a comparison with what the dataplane has, without a new
-// connection: nothing more is emitted, and when nothing is in flight any more
-// (Drained) KindTable and KindRoute are to be dumped.
-func (t *Table) Redump() {}
-
-// Drained tells that the dumps may begin: a connection is there, a dump is
-// wanted, and nothing is in flight.
-func (t *Table) Drained() bool { return false }
-
-// DumpedTables tells of FIBs that the dataplane has.
-func (t *Table) DumpedTables(tables []dataplane.Table) {}
-
-// Dumped tells of routes of ours that the dataplane has.
-func (t *Table) Dumped(routes []dataplane.Route) {}
-
-// DumpDone ends the dump of routes. After one that was not complete, what it
-// has not shown is written again, nothing unknown is removed, and Status says
-// that another dump is wanted.
-func (t *Table) DumpDone(now time.Time, complete bool) {}
-
-// InterfacesChanged tells that the dataplane has another interface: what failed
-// for want of one is tried again.
-func (t *Table) InterfacesChanged() {}
-
-// Hold makes a FIB be there (TableAdd) whether it has routes or not, until
-// Release: an interface is bound to it.
-func (t *Table) Hold(fib uint32, family uint8) {}
-
-// Release takes one Hold back.
-func (t *Table) Release(fib uint32, family uint8) {}
-
-// HasTable tells whether the dataplane has a FIB.
-func (t *Table) HasTable(fib uint32, family uint8) bool { return false }
-
-// Next appends the next operations to out until it has max, and returns it.
-// They are in flight until Done or Lost. Op.Ref is the entry's slot.
-func (t *Table) Next(now time.Time, out []dataplane.Op, max int) []dataplane.Op { return out }
-
-// Done takes the answer to a batch; operations in it that are not from Next
-// (those of interfaces) are passed over.
-func (t *Table) Done(now time.Time, ops []dataplane.Op, failed []dataplane.Failed) {}
-
-// Work does a slice of what changes of links, next-hop objects, pairs and
-// connections have left to do, and tells whether more is left. A route costs 1
-// of budget, one that has not changed less.
-func (t *Table) Work(now time.Time, budget int) bool { return false }
-
-// Deadline is when Next has something to say again because of time; zero for
-// never.
-func (t *Table) Deadline() time.Time { return time.Time{} }
-
-// Idle tells that nothing is queued, in flight or left to Work.
-func (t *Table) Idle() bool { return true }
+func New(o Options) *Table {
+	t := &Table{
+		host: o.Host, caps: dataplane.Caps{MPLS: true}, sources: make([]source, 1), sets: newPathSets(),
+		several: map[uint32][]candidate{}, fibOf: map[vrfKey]uint16{}, fresh: true,
+		failures: map[uint32]failure{}, seen: map[*dataplane.PathSet]uint32{},
+	}
+	t.ent.seed = o.Seed
+	t.SetFilter(o.Skip)
+	return t
+}

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"slices"
 	"time"
 
 	"netbraid/internal/dataplane"
@@ -56,8 +57,64 @@ type Failure struct {
 }
 
 // Status tells how the table stands.
-func (t *Table) Status() Status { return Status{} }
+func (t *Table) Status() Status {
+	s := Status{
+		Phase: phaseNames[t.phase], WantsDump: t.phase > comparing && !t.complete,
+		PathSets: t.sets.count(), Bytes: t.ent.bytes(), Queued: t.queue, InFlight: t.flying, Waiting: t.waiting,
+		Unsupported: t.unsupported, Unclaimed: t.unclaimed, Taken: t.taken, Walking: t.busy(),
+	}
+	for i := range t.fibs {
+		if v := &t.fibs[i]; v.state == there || v.always() && v.routes > 0 {
+			s.Tables++
+		}
+	}
+	for id := uint32(1); id < t.ent.end(); id++ {
+		e := t.ent.at(id)
+		if !e.is(entryLive) {
+			continue
+		}
+		if e.wanted() != setNone {
+			s.Routes++
+		}
+		if e.have != setNone {
+			s.Have++
+		}
+		if e.wanted() != e.have {
+			s.Differences++
+		}
+	}
+	for _, sp := range t.spaces {
+		s.Skipped = append(s.Skipped, t.skipped(sp)...)
+	}
+	for id, f := range t.failures {
+		e := t.ent.at(id)
+		s.Failures = append(s.Failures, Failure{Key: e.routeKey(t.fibs[e.fib].id), Err: f.err, Tries: e.tries(), Retry: f.retry})
+	}
+	slices.SortFunc(s.Failures, func(a, b Failure) int { return a.Key.Compare(b.Key) })
+	return s
+}
 
-// Check tells whether the invariants of the table hold; it looks at everything
-// and is for tests.
-func (t *Table) Check() error { return nil }
+// skipped counts the routes of a namespace that are not mirrored. Those that
+// share a key with others are left out.
+func (t *Table) skipped(sp *space) []Skipped {
+	var n [len(whyNames)]int
+	for id := uint32(1); id < sp.eng.Attrs(); id++ {
+		if a := sp.eng.Attr(id); a.Routes > 0 {
+			n[t.translated(sp, id).why] += int(a.Routes)
+		}
+	}
+	for k := range sp.odd {
+		w := oddTOS
+		if k.Src.IsValid() {
+			w = oddSource
+		}
+		n[w]++
+	}
+	var out []Skipped
+	for w := range n {
+		if w := why(w); w != mirrored && n[w] > 0 {
+			out = append(out, Skipped{sp.ns, whyNames[w], n[w]})
+		}
+	}
+	return out
+}
