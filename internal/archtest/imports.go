@@ -56,6 +56,7 @@ var sideways = map[string]string{
 	"pair plan":       "what a companion is to be told is a plan.Op",
 	"mirror rib":      "routes are a part of the mirror, and of every consumer of routes",
 	"resolv store":    "files are saved in one way",
+	"ovs store":       "files are saved in one way",
 	"helper shelllib": "scripts get their library",
 	"dryrun store":    "what is ours decides what a reload would do",
 	"cli ubuscmd":     "the verb netbraid ubus",

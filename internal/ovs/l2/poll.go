@@ -63,8 +63,10 @@ func (b *Bridge) EndPoll(now time.Duration, complete bool) (more bool) {
 	if complete {
 		for f := b.all; f != nil; {
 			next := f.links[inAll].next
-			if f.poll != b.poll {
-				b.dropFlow(f) // somebody has removed it, or it was never made
+			// Somebody has removed it, or it was never made. The kernel may leave one
+			// out when its table grows meanwhile, so once is not enough.
+			if b.poll-f.poll > 1 {
+				b.dropFlow(f)
 			}
 			f = next
 		}

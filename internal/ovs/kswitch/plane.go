@@ -1,0 +1,264 @@
+package kswitch
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/ovs/l2"
+	"netbraid/internal/ovs/odp"
+)
+
+// plane runs one datapath: it answers its upcalls and keeps its flows.
+type plane struct {
+	log    *slog.Logger
+	fam    families
+	dp     uint32
+	upcall *socket
+	reader *asker // for dumps of flows
+	wake   chan struct{}
+	stop   chan struct{}
+	done   sync.WaitGroup
+
+	mu      sync.Mutex // of what follows
+	bridge  *l2.Bridge
+	w       *writer
+	foreign map[l2.Key]struct{} // flows that others have made
+	adopted bool                // what a predecessor left has been read once
+	lost    uint64              // as the kernel counts since the datapath was made
+	lostOld uint64              // of these, before we listened
+	counts  counts
+	bursts  [numBursts]burst
+}
+
+// counts are what a plane has seen.
+type counts struct {
+	upcalls, unusable, overruns uint64
+	polls, pollErrors           uint64
+}
+
+// monotonic is the clock of the kernel's flows.
+func monotonic() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// newPlane opens the sockets of a datapath. Its misses come when the ports are
+// told the number of p.upcall.
+func newPlane(nsfd int, fam families, dp uint32, o l2.Options, log *slog.Logger) (*plane, error) {
+	p := &plane{log: log, fam: fam, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	var err error
+	if p.upcall, err = openSocket(nsfd, upcallBuffer); err != nil {
+		return nil, err
+	}
+	if p.reader, err = openAsker(nsfd); err != nil {
+		p.upcall.close()
+		return nil, err
+	}
+	if p.w, err = newWriter(nsfd, fam, dp); err != nil {
+		p.upcall.close()
+		p.reader.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *plane) start() {
+	p.done.Add(2)
+	go p.answer()
+	go p.pollFlows()
+}
+
+// close ends the goroutines; the datapath stays as it is.
+func (p *plane) close() {
+	close(p.stop)
+	p.upcall.close()
+	p.reader.close()
+	p.done.Wait()
+	p.w.sock.close()
+}
+
+// setPorts tells which ports take part, and has the flows agree before it
+// returns.
+func (p *plane) setPorts(ports []l2.Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bridge.SetPorts(ports)
+	p.tell()
+}
+
+func (p *plane) setOptions(o l2.Options) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bridge.SetOptions(o)
+	p.tell()
+}
+
+// tell hands the changes of flows to the datapath; p.mu is held.
+func (p *plane) tell() {
+	changes := p.bridge.Changes()
+	for i := range changes {
+		p.w.change(&changes[i])
+	}
+	p.flush()
+}
+
+func (p *plane) flush() {
+	before := p.w.refused
+	p.w.flush()
+	if n := p.w.refused - before; n > 0 {
+		p.note(burstRefused, n)
+	}
+}
+
+// answer takes upcalls until the socket is closed.
+func (p *plane) answer() {
+	defer p.done.Done()
+	slab := make([]byte, slabSize)
+	var batch [][]byte
+	for {
+		batch = batch[:0]
+		overruns, err := p.upcall.receive(slab, true, func(b []byte) { batch = append(batch, b) })
+		p.mu.Lock()
+		if overruns > 0 {
+			p.counts.overruns += uint64(overruns)
+			p.wakeUp() // the kernel knows how many
+		}
+		if len(batch) > 0 {
+			p.frames(batch)
+		}
+		p.mu.Unlock()
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			p.log.Error("read upcalls", "err", err)
+			select {
+			case <-p.stop:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// frames answers the upcalls of a batch; p.mu is held.
+func (p *plane) frames(batch [][]byte) {
+	now := monotonic()
+	var u odp.Upcall
+	for _, b := range batch {
+		eachMessage(b, func(m message) bool {
+			if m.typ == p.fam.packet {
+				p.frame(now, &u, m.body)
+			}
+			return true
+		})
+	}
+	p.flush()
+}
+
+func (p *plane) frame(now time.Duration, u *odp.Upcall, body []byte) {
+	p.counts.upcalls++
+	if err := u.Parse(body); err != nil || u.Cmd != odp.CmdMiss || u.Datapath != p.dp || u.Len != 0 {
+		p.counts.unusable++
+		p.note(burstUnusable, 1)
+		return
+	}
+	k, ok := toKey(&u.Key)
+	if !ok {
+		p.counts.unusable++
+		p.note(burstUnusable, 1)
+		return
+	}
+	v := p.bridge.Packet(now, k)
+	// What has become wrong goes first, then the frame, then its flow: frames
+	// that come after it do not overtake it.
+	changes := p.bridge.Changes()
+	for i := range changes {
+		p.w.change(&changes[i])
+	}
+	for _, actions := range v.Out {
+		p.w.execute(u, actions)
+	}
+	if v.Install {
+		p.w.change(&l2.Change{Key: k, Actions: v.Actions()})
+	}
+	if v.Held {
+		p.note(burstHeld, 1, "station", k.Src, "port", k.Port)
+	}
+	if v.Full {
+		p.note(burstFull, 1)
+	}
+}
+
+func (p *plane) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// The things that may happen too often to be logged one by one.
+const (
+	burstLost = iota
+	burstRefused
+	burstUnusable
+	burstHeld
+	burstFull
+	burstForeign
+	numBursts
+)
+
+var burstTexts = [numBursts]string{
+	burstLost:     "frames lost: they came faster than they could be answered",
+	burstRefused:  "the datapath refuses requests",
+	burstUnusable: "upcalls that a switch cannot use (no Ethernet frame, or cut)",
+	burstHeld:     "an address moves between ports too often and is held where it is: is there a loop?",
+	burstFull:     "no room for more flows: frames are forwarded one by one",
+	burstForeign:  "flows of others in this datapath: they are left alone",
+}
+
+// burst counts something that is logged at once when it begins, and then every
+// burstEvery with a count.
+type burst struct {
+	next    time.Duration
+	pending uint64
+}
+
+const burstEvery = 10 * time.Second
+
+// note says that something has happened n times; p.mu is held.
+func (p *plane) note(what int, n uint64, attrs ...any) {
+	b := &p.bursts[what]
+	b.pending += n
+	if now := monotonic(); now >= b.next {
+		p.report(what, now, attrs...)
+	}
+}
+
+func (p *plane) report(what int, now time.Duration, attrs ...any) {
+	b := &p.bursts[what]
+	attrs = append(attrs, "count", b.pending)
+	if what == burstRefused {
+		attrs = append(attrs, "last", fmt.Sprint(p.w.lastRefusal))
+	}
+	p.log.Warn(burstTexts[what], attrs...)
+	b.pending, b.next = 0, now+burstEvery
+}
+
+// reportAll logs what has gathered; p.mu is held.
+func (p *plane) reportAll(now time.Duration) {
+	for i := range p.bursts {
+		if p.bursts[i].pending > 0 && now >= p.bursts[i].next {
+			p.report(i, now)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package kswitch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"netbraid/internal/ovs/l2"
+	"netbraid/internal/ovs/odp"
+)
+
+// Reading the flows: at least pollEvery apart, and not more than a tenth of the
+// time; every fullPoll-th time with what they do.
+const (
+	pollEvery = time.Second
+	pollShare = 10
+	fullPoll  = 30
+)
+
+// pollFlows reads the flows until the plane is closed.
+func (p *plane) pollFlows() {
+	defer p.done.Done()
+	full := true
+	for n := 1; ; n++ {
+		began := monotonic()
+		more, err := p.poll(full)
+		took := monotonic() - began
+		select {
+		case <-p.stop:
+			return
+		default:
+		}
+		if err != nil {
+			p.log.Warn("read flows", "err", err)
+		}
+		full = more || err != nil && full || n%fullPoll == 0
+		wait := time.NewTimer(max(pollEvery, pollShare*took))
+		select {
+		case <-p.stop:
+			wait.Stop()
+			return
+		case <-p.wake:
+			// Frames were lost: say so, but do not read flows all the time for it.
+			if err := p.readStats(); err != nil {
+				p.log.Warn("read counters", "err", err)
+			}
+			select {
+			case <-p.stop:
+				wait.Stop()
+				return
+			case <-wait.C:
+			}
+		case <-wait.C:
+		}
+	}
+}
+
+// poll reads the flows and the counters once. more: they are to be read with
+// what they do.
+func (p *plane) poll(full bool) (more bool, err error) {
+	p.mu.Lock()
+	p.bridge.BeginPoll()
+	known := p.foreign
+	if full {
+		p.foreign = map[l2.Key]struct{}{}
+	}
+	p.mu.Unlock()
+
+	var omit odp.UFIDFlags
+	if !full {
+		omit = odp.OmitMask | odp.OmitActions
+	}
+	var f odp.Flow
+	bad := 0
+	err = p.reader.ask(odp.AppendFlowDump(nil, p.fam.flow, p.dp, omit), func(bodies [][]byte) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, b := range bodies {
+			if f.Parse(b) != nil {
+				bad++
+				continue
+			}
+			p.flow(&f, full, known)
+		}
+	})
+	p.mu.Lock()
+	now := monotonic()
+	more = p.bridge.EndPoll(now, err == nil)
+	p.tell()
+	p.counts.polls++
+	if err != nil {
+		p.counts.pollErrors++
+	} else if full {
+		p.adopted = true
+	}
+	if full && len(p.foreign) > len(known) {
+		p.note(burstForeign, uint64(len(p.foreign)))
+	}
+	p.mu.Unlock()
+	if bad > 0 && err == nil {
+		err = fmt.Errorf("%d flows could not be read", bad)
+	}
+	return more, errors.Join(err, p.readStats())
+}
+
+// flow takes a flow of a dump; p.mu is held.
+func (p *plane) flow(f *odp.Flow, full bool, known map[l2.Key]struct{}) {
+	s, mine := toFound(f, full)
+	if full && !mine {
+		p.foreign[s.Key] = struct{}{}
+		return
+	}
+	if _, foreign := known[s.Key]; mine && (full || !foreign) {
+		p.bridge.Flow(s)
+	}
+}
+
+// readStats reads the counters of the datapath: how many misses it could not
+// hand to us.
+func (p *plane) readStats() error {
+	d, err := p.reader.datapath(p.fam, &odp.DatapathRequest{Index: p.dp})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.takeStats(&d)
+	return nil
+}
+
+// takeStats compares with the counters seen before; p.mu is held.
+func (p *plane) takeStats(d *odp.Datapath) {
+	if d.Lost > p.lost {
+		p.note(burstLost, d.Lost-p.lost)
+	}
+	p.lost = d.Lost
+	p.reportAll(monotonic())
+}
