@@ -87,10 +87,11 @@ type DeviceSnapshot struct {
 	HasLink bool // a link stands behind it now; then Link is that
 	Link    rtnl.Link
 
-	External   bool     // somebody else brings it up and down
-	Auth       bool     // waits for 802.1X
-	Authorized bool     // 802.1X has let it through
-	Ports      []string // of a bridge, sorted; those added at run time too
+	External   bool         // somebody else brings it up and down
+	Auth       bool         // waits for 802.1X
+	Authorized bool         // 802.1X has let it through
+	Ports      []string     // of a bridge, sorted; those added at run time too
+	Switch     *core.Switch // of a bridge or port of Open vSwitch
 }
 
 // SnapshotDevice takes a snapshot. Only to be called on the loop.
@@ -99,6 +100,9 @@ func SnapshotDevice(c *core.Core, name string) DeviceSnapshot {
 	d := DeviceSnapshot{Name: name, Config: st.Config, Present: st.Present, Up: st.Up, Carrier: st.Link,
 		External: st.External, Auth: st.Auth, Authorized: st.Authorized, Ports: c.Graph().Ports(name)}
 	slices.Sort(d.Ports)
+	if st.Config != nil && (st.Config.Type == config.OpenVSwitch || st.Config.Type == config.VPort) {
+		d.Switch = c.SwitchOf(name)
+	}
 	if l := c.Mirror().LinkByName(name); l != nil {
 		d.HasLink, d.Link = true, *l
 	}
@@ -176,6 +180,10 @@ func typeTail(d *DeviceSnapshot) ubus.Table {
 	case c == nil:
 	case c.Type == config.Bridge:
 		return ubus.Table{{Name: "bridge-members", Value: stringArray(d.Ports)}, {Name: "bridge-attributes", Value: bridgeAttributes(c)}}
+	case d.Switch != nil && c.Type == config.OpenVSwitch:
+		return switchFields(d.Switch)
+	case d.Switch != nil && c.Type == config.VPort:
+		return append(ubus.Table{{Name: "bridge", Value: c.Bridge}}, switchPort(c.VPort, d.Switch)...)
 	case c.Type == config.SVLAN || c.Type == config.VLAN && !c.Implied:
 		return ubus.Table{{Name: "vid", Value: int32(c.VID)}, {Name: "ingress_qos_mapping", Value: qosMapping(c.Ingress)},
 			{Name: "egress_qos_mapping", Value: qosMapping(c.Egress)}}

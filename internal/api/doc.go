@@ -31,6 +31,17 @@
 //	        "last-resync-ms", "lag-ms", "buffer" (of the socket, where it is
 //	        known), "parameters": {…}}]}
 //
+// # Object netbraid.ovs
+//
+//	status    {"bridges": [{"name", "backend", "there", "error", "datapath_type",
+//	          "fail_mode", "controller", "stp", "rstp", "ageing_time", "ports":
+//	          [{"name", "port_type", "number" (0: none yet), "tag", "trunks",
+//	          "vlan_mode", "options", "ports", "bond_mode", "lacp", "error",
+//	          "foreign"}]}]}; what is not set is not there
+//	add_port  {"ok", "problems", "more"} as reload; the arguments are the options
+//	          of a section of type vport
+//	del_port  only of a port that add_port has added; Not found (4) otherwise
+//
 // Another answer that does not fit into one message of the bus is refused with
 // Out of memory (11).
 package api

@@ -82,11 +82,7 @@ func (s *Server) ownReload(r *ubus.Request) {
 		var bad refused
 		switch {
 		case errors.As(err, &bad):
-			problems := bad.Refused()
-			more = max(0, len(problems)-maxListed)
-			for _, p := range problems[:len(problems)-more] {
-				list = append(list, problem(p))
-			}
+			list, more = problemList(bad.Refused())
 		case err != nil:
 			list = append(list, problem(config.Problem{Severity: config.Error, Reason: err.Error()}))
 		}

@@ -265,6 +265,9 @@ func Errors(c *core.Core, m *iface.Machine) ubus.Array {
 			add(iface.Error{Subsystem: "device", Code: f.Code, Data: []string{f.Object}, Message: f.Message + tries(f.Attempts)})
 		}
 	}
+	for _, e := range c.SwitchErrors(m.Device()) {
+		add(iface.Error{Subsystem: "openvswitch", Code: e.Code, Data: []string{e.Object}, Message: e.Message})
+	}
 	for _, f := range c.Planner().Failures(m.User()) {
 		add(iface.Error{Subsystem: "kernel", Code: f.Code, Data: []string{f.Object}, Message: f.Message + tries(f.Attempts)})
 	}

@@ -271,8 +271,8 @@ func (p *parser) qos(s *section, v *value, maxFrom, maxTo int64, allowed string)
 	return out
 }
 
-// exists tells whether the device is a link that exists already: the section
+// Exists tells whether the device is a link that exists already: the section
 // has settings for it and makes nothing.
-func (d *Device) exists() bool {
+func (d *Device) Exists() bool {
 	return d.Type == Simple || d.Type == VPort && d.VPort.Type == "" && len(d.VPort.Members) == 0
 }

@@ -127,7 +127,7 @@ func checkPairs(t *testing.T, cfg *Config, devs map[string]*Device) {
 	for _, p := range cfg.Pairs {
 		phy, host := "phy "+p.Dataplane+" "+p.Phy, "host "+p.NetNS+" "+p.Host
 		if planes[p.Dataplane] == nil || taken[phy] || taken[host] || taken["name "+p.Name] || !validName(p.Host) || !validPhy(p.Phy) || p.Queues == 0 ||
-			fwd[p.NetNS] || p.NetNS == "" && devs[p.Host] != nil && !devs[p.Host].exists() {
+			fwd[p.NetNS] || p.NetNS == "" && devs[p.Host] != nil && !devs[p.Host].Exists() {
 			t.Fatalf("pair %+v", p)
 		}
 		taken[phy], taken[host], taken["name "+p.Name] = true, true, true

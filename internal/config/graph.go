@@ -286,7 +286,7 @@ func (p *parser) cycles() {
 // devicesBelow gives the devices that must be there before a device.
 func (p *parser) devicesBelow(d *Device) (below []*Device) {
 	names := append([]string{d.Parent}, d.Ports...)
-	if d.Type == VPort && !d.exists() {
+	if d.Type == VPort && !d.Exists() {
 		names = append(names, d.Bridge) // which makes it
 	}
 	for _, name := range names {

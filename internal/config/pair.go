@@ -196,7 +196,7 @@ func (p *parser) pairAlone(s *section, pr *Pair) {
 	if pr.NetNS != "" {
 		return
 	}
-	if d := p.devs[pr.Host]; d != nil && !d.exists() {
+	if d := p.devs[pr.Host]; d != nil && !d.Exists() {
 		p.pairError(s, "host", pr.Host, fmt.Sprintf("%s: a device of type %s", p.contradicts(p.sectionOf(d)), d.Type), "a name that no device has which is made")
 	}
 	if d := p.vethEnd(pr.Host); d != nil {
@@ -277,7 +277,7 @@ func (c *Config) admits(m *Pair) bool {
 		}
 	}
 	for _, d := range c.Devices {
-		if m.NetNS == "" && (d.Name == m.Host && !d.exists() || d.Type == Veth && d.PeerName == m.Host) {
+		if m.NetNS == "" && (d.Name == m.Host && !d.Exists() || d.Type == Veth && d.PeerName == m.Host) {
 			return false
 		}
 	}

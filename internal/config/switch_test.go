@@ -241,3 +241,51 @@ func TestDiffSwitches(t *testing.T) {
 		}
 	}
 }
+
+// TestParsePort: a port that is added beside the files is checked as a section
+// would be, and clashes with what they have.
+func TestParsePort(t *testing.T) {
+	base, problems := parseText(t, ovsText+"config device\n option name eth8\n option mtu 1400\nconfig device\n option name k\n option type openvswitch\n option backend kernel\n", Options{})
+	if len(problems) > 0 {
+		t.Fatal(texts(problems))
+	}
+	for _, c := range []struct{ name, opts, want string }{
+		{"eth9", "bridge=ovs0", ""},
+		{"eth8", "bridge=ovs0 tag=5", ""}, // a section has settings for it
+		{"in", "bridge=ovs0 port_type=internal number=8 trunks=10-20", ""},
+		{"vx2", "bridge=ovs0 port_type=vxlan options=remote_ip=192.0.2.7", ""},
+		{"vx2", "bridge=ovs0 port_type=vxlan", "needs its other end"},
+		{"p", "bridge=k port_type=patch options=peer=q", "which has no such ports"},
+		{"eth9", "", "needs option bridge"},
+		{"eth9", "bridge=ovs9", "there is no device ovs9 of type openvswitch"},
+		{"eth9", "bridge=eth8", "there is no device eth8 of type openvswitch"},
+		{"eth9", "bridge=ovs0 tag=4095", "out of range (allowed: 1..4094)"},
+		{"eth9", "bridge=ovs0 number=7", "contradicts section device ovs0"},
+		{"eth9", "bridge=ovs0 mtu=1400", "only what is of the port"},
+		{"eth9", "bridge=ovs0 ports=a", "too few devices for a bond"},
+		{"a/b", "bridge=ovs0", "not a name that a link can have"},
+		{"", "bridge=ovs0", "not a name that a link can have"},
+		{"eth0", "bridge=ovs0", "contradicts section device ovs0"},
+		{"eth4", "bridge=ovs0", "contradicts section device eth4"},
+		{"eth3.7", "bridge=ovs0", "contradicts section device ovs0"},
+		{"ovs1", "bridge=ovs0", "contradicts section device ovs1"},
+	} {
+		var opts []Option
+		for _, kv := range strings.Fields(c.opts) {
+			k, v, _ := strings.Cut(kv, "=")
+			opts = append(opts, Option{Name: k, Values: []string{v}})
+		}
+		bridge, port, problems := ParsePort(c.name, opts, base, "asked")
+		if got := texts(problems); !strings.Contains(got, c.want) || (port == nil) != (c.want != "") || HasErrors(problems) != (c.want != "") {
+			t.Errorf("%s %s: %+v, %s; want %q", c.name, c.opts, port, got, c.want)
+		} else if port != nil && (port.Name != c.name || bridge != "ovs0") {
+			t.Errorf("%s %s: bridge %s, port %+v", c.name, c.opts, bridge, port)
+		}
+	}
+	if _, port, problems := ParsePort("x", nil, nil, "asked"); port != nil || !HasErrors(problems) {
+		t.Errorf("beside nothing: %v", port)
+	}
+	if len(base.device("ovs0").Switch.Ports) != 8 || base.device("eth9") != nil {
+		t.Error("the configuration was changed")
+	}
+}

@@ -76,7 +76,11 @@ func (r *Restore) do(c *Core) Status {
 		c.graph.Prepare(b)
 	}
 	for _, p := range r.Asked.Ports {
-		c.graph.AddPort(p.Bridge, p.Device, p.External)
+		if p.Switch != nil {
+			c.graph.AddSwitchPort(p.Bridge, *p.Switch)
+		} else {
+			c.graph.AddPort(p.Bridge, p.Device, p.External)
+		}
 	}
 	for _, d := range r.Asked.Deferred {
 		c.graph.SetDeferred(d, true)

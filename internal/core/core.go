@@ -82,7 +82,8 @@ type Core struct {
 	shown version
 	asked runtime // what callers asked for, beside the configuration
 
-	helpers helpers // programs of protocol handlers
+	helpers helpers  // programs of protocol handlers
+	sw      switches // bridges of Open vSwitch
 
 	newSettling []string // of settling, those not looked at yet
 	progress    uint64   // of the planner when settling was last looked at
@@ -195,6 +196,8 @@ func (c *Core) take(ev Event) {
 		}
 	case Configured:
 		c.configure(ev.Config)
+	case SwitchChanged:
+		c.switchChanged(ev.State)
 	case Exited:
 		c.exited(ev)
 	case Command:
@@ -226,6 +229,7 @@ func (c *Core) command(cmd Command) {
 			c.ifaces[n].Remove(c.now)
 			c.check[n] = true
 		}
+		c.sw.over, c.sw.told = true, c.sw.told && len(c.sw.want) == 0
 		c.planner.SetObjects("routes", nil)
 		c.planner.Release()
 		for _, p := range c.planes {

@@ -45,7 +45,7 @@ func (c *Core) CheckInvariants() error {
 			errs = append(errs, fmt.Errorf("objects are wanted for %s, which is no interface", name))
 		}
 	}
-	errs = append(errs, c.prefixes.check(), c.planner.CheckInvariants())
+	errs = append(errs, c.prefixes.check(), c.checkSwitches(), c.planner.CheckInvariants())
 	return errors.Join(errs...)
 }
 

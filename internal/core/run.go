@@ -29,6 +29,7 @@ func (c *Core) run() {
 			}
 		}
 	}
+	c.tellSwitches()
 	c.tellResolver()
 	c.tickPlanes()
 	c.mirrorRequests()

@@ -50,6 +50,8 @@ func (c *Core) WhyAbsent(m *iface.Machine) string {
 		return "device " + dev + " is switched off (option enabled 0)"
 	case cfg != nil && cfg.Type == config.Bridge:
 		return "bridge " + dev + " has no port that is there (option bridge_empty 1 brings it up without)"
+	case cfg != nil && (cfg.Type == config.OpenVSwitch || cfg.Type == config.VPort && !cfg.Exists()):
+		return c.whyNoSwitch(cfg)
 	case cfg != nil && cfg.Parent != "":
 		return fmt.Sprintf("device %s needs %s, which is not there", dev, cfg.Parent)
 	}

@@ -77,6 +77,7 @@ type Graph struct {
 	work    []string
 	busy    bool
 
+	switched bool   // see Switched
 	hotplugs uint64 // counts changes of what was said at run time
 	takeover bool   // see SetTakeover
 }
@@ -120,13 +121,17 @@ func (g *Graph) Configure(devs []*config.Device) {
 }
 
 func (g *Graph) setConfig(d *Device, c *config.Device) {
+	g.noteSwitch(d)
 	g.rewire(d, func() {
 		d.cfg = c
-		if (c == nil || c.Type != config.Bridge) && (d.ports != nil || d.prepared) {
-			d.ports, d.prepared = nil, false
+		if !hasPorts(c) && (d.ports != nil || d.specs != nil || d.prepared) {
+			d.ports, d.specs, d.prepared = nil, nil, false
 			g.hotplugs++
 		}
 	})
+	if c == nil || c.Type != config.OpenVSwitch {
+		g.Release(d.Name, configUser) // which only a bridge of Open vSwitch has
+	}
 }
 
 // rewire changes what a device is built on.
@@ -158,8 +163,10 @@ func below(c *config.Device) []string {
 	switch {
 	case c == nil:
 		return nil
-	case c.Type == config.Bridge:
+	case hasPorts(c):
 		return c.Ports
+	case ofSwitch(c):
+		return []string{c.Bridge}
 	case c.Parent != "":
 		return []string{c.Parent}
 	}
@@ -326,9 +333,13 @@ func (g *Graph) refresh(d *Device) {
 	} else {
 		d.ifindex = 0
 	}
+	if d.present && d.cfg != nil && d.cfg.Type == config.OpenVSwitch {
+		g.Claim(d.Name, configUser) // it forwards whether or not an interface is on it
+	}
 	if d.claims > 0 && d.present {
 		g.claimBelow(d)
 	}
+	g.noteSwitch(d)
 	up := d.present && d.claims > 0 && l != nil && l.Flags&unix.IFF_UP != 0
 	link := up && l.Carrier
 	if !link && d.link {
@@ -388,6 +399,8 @@ func (g *Graph) isPresent(d *Device, l *rtnl.Link) bool {
 		return false
 	case c.Type == config.Bridge:
 		return c.BridgeEmpty || d.prepared || slices.ContainsFunc(d.below(), func(p string) bool { return g.Present(p) })
+	case ofSwitch(c):
+		return switchLink(l)
 	case c.Type == config.Veth, c.Type == config.Tunnel:
 		return true
 	case c.Parent != "":

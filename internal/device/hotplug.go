@@ -5,17 +5,19 @@ import (
 	"slices"
 
 	"netbraid/internal/config"
+	"netbraid/internal/model"
 	"netbraid/rtnl"
 )
 
 // hotplug is what callers of the API have said of a device, beside what its
 // section says. It stays when the configuration is read again.
 type hotplug struct {
-	ports      []string // of a bridge, besides the configured ones
-	prepared   bool     // a bridge that is to be there without a port
-	deferred   bool     // not to be used yet
-	external   bool     // somebody else brings it up and down
-	authorized bool     // 802.1X has let it through
+	ports      []string                    // of a bridge, besides the configured ones
+	specs      map[string]model.SwitchPort // of ports of an Open vSwitch bridge, where there is more than a name
+	prepared   bool                        // a bridge that is to be there without a port
+	deferred   bool                        // not to be used yet
+	external   bool                        // somebody else brings it up and down
+	authorized bool                        // 802.1X has let it through
 }
 
 // below gives the devices that the device is built on, in order.
@@ -49,7 +51,7 @@ func (d *Device) needsAuth() bool {
 // Hotplugs tells whether ports can be added to the device at run time.
 func (g *Graph) Hotplugs(name string) bool {
 	d := g.devs[name]
-	return d != nil && d.cfg != nil && d.cfg.Type == config.Bridge
+	return d != nil && hasPorts(d.cfg)
 }
 
 // Ports lists what a bridge has as ports, configured and added, as far as
@@ -69,9 +71,12 @@ func (g *Graph) AddPort(bridge, port string, external bool) bool {
 	if !g.Hotplugs(bridge) || g.reaches(port, bridge, 0) {
 		return false
 	}
+	if d := g.devs[port]; d != nil && ofSwitch(d.cfg) && g.devs[bridge].cfg.Type == config.OpenVSwitch {
+		return false
+	}
 	for _, a := range slices.Sorted(maps.Keys(g.above[port])) {
 		other := g.devs[a]
-		if other == nil || a == bridge || other.cfg == nil || other.cfg.Type != config.Bridge {
+		if other == nil || a == bridge || !hasPorts(other.cfg) {
 			continue
 		}
 		if slices.Contains(other.cfg.Ports, port) {
@@ -106,6 +111,7 @@ func (g *Graph) RemovePort(bridge, port string) bool {
 
 func (g *Graph) removePort(d *Device, port string) {
 	g.hotplugs++
+	delete(d.specs, port)
 	g.rewire(d, func() {
 		d.ports = slices.DeleteFunc(slices.Clone(d.ports), func(p string) bool { return p == port })
 	})
@@ -142,6 +148,9 @@ func (g *Graph) reaches(from, to string, level int) bool {
 func (g *Graph) Prepare(bridge string) bool {
 	if !g.Hotplugs(bridge) {
 		return false
+	}
+	if g.devs[bridge].cfg.Type == config.OpenVSwitch {
+		return true // it may be without a port anyway
 	}
 	g.devs[bridge].prepared = true
 	g.hotplugs++
@@ -197,6 +206,9 @@ func (g *Graph) SetAuthorized(name string, on bool) bool {
 type Port struct {
 	Bridge, Device string
 	External       bool `json:",omitempty"`
+	// Switch is the port of an Open vSwitch bridge, where there is more to it
+	// than the name.
+	Switch *model.SwitchPort `json:",omitempty"`
 }
 
 // Hotplugged lists what has been said at run time and is to outlive the
@@ -206,7 +218,13 @@ func (g *Graph) Hotplugged() (ports []Port, prepared, deferred []string) {
 	for _, n := range g.Names() {
 		d := g.devs[n]
 		for _, p := range d.ports {
-			ports = append(ports, Port{n, p, g.devs[p] != nil && g.devs[p].external})
+			if _, more := d.specs[p]; !more {
+				ports = append(ports, Port{Bridge: n, Device: p, External: g.devs[p] != nil && g.devs[p].external})
+			}
+		}
+		for _, p := range slices.Sorted(maps.Keys(d.specs)) {
+			spec := d.specs[p]
+			ports = append(ports, Port{Bridge: n, Device: p, Switch: &spec})
 		}
 		if d.prepared {
 			prepared = append(prepared, n)

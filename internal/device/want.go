@@ -43,7 +43,7 @@ func (g *Graph) Want(name string) *plan.LinkWant {
 		w.Set |= rtnl.LinkUp
 		w.Link.Flags |= unix.IFF_UP
 	}
-	if master != "" && !ipv6Said {
+	if (master != "" || g.switchOf(name) != "") && !ipv6Said {
 		sysctl[config.SysctlDisableIPv6] = "1" // a bridge port is no host
 	}
 	if master != "" && (!d.needsAuth() || d.authorized) {

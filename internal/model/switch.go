@@ -57,8 +57,10 @@ func (p *SwitchPort) Equal(o *SwitchPort) bool {
 
 // SwitchState is how a Switch is.
 type SwitchState struct {
-	Name  string
-	There bool // it exists as wanted, but for the ports that show an error
+	Name string
+	// Backend is who runs it, in the words of Switch; empty while nobody does.
+	Backend string
+	There   bool // it exists as wanted, but for the ports that show an error
 	// Err says why it does not, or what keeps the backend from working ("cannot
 	// reach ovsdb-server at …").
 	Err   string
