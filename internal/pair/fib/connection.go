@@ -28,7 +28,7 @@ const settleMax = 10 * time.Second
 // tables and routes has ended.
 func (t *Table) Connected(now time.Time, caps dataplane.Caps) {
 	t.Lost()
-	t.phase, t.fresh, t.complete = dumping, true, false
+	t.phase, t.fresh, t.complete, t.again = dumping, true, false, false
 	t.settleBy = now.Add(settleMax)
 	t.forgetTables(true)
 	if other := caps.MPLS != t.caps.MPLS || caps.MaxPaths != t.caps.MaxPaths; other {
@@ -53,17 +53,28 @@ func (t *Table) Lost() {
 
 // Redump asks for a comparison with what the dataplane has, without a new
 // connection: nothing more is emitted, and when nothing is in flight any more
-// (Drained) KindTable and KindRoute are to be dumped.
+// (Drained) KindTable and KindRoute are to be dumped. While a dump is on its way
+// or is being compared this is remembered: then operations go on until Drained
+// is asked.
 func (t *Table) Redump() {
-	if t.phase == settling || t.phase == up {
-		t.phase = dumping
+	switch t.phase {
+	case dumping, comparing:
+		t.again = true
+	case settling, up:
+		t.phase, t.again = dumping, false
 		t.forgetTables(false)
 	}
 }
 
 // Drained tells that the dumps may begin: a connection is there, a dump is
-// wanted, and nothing is in flight.
-func (t *Table) Drained() bool { return t.phase == dumping && t.flying == 0 }
+// wanted, and nothing is in flight. It is to be asked when the time for a dump
+// has come.
+func (t *Table) Drained() bool {
+	if t.again && t.phase > comparing {
+		t.Redump()
+	}
+	return t.phase == dumping && t.flying == 0
+}
 
 // seenMax bounds the path sets of a dump that are remembered by their address.
 const seenMax = 1 << 14
@@ -257,6 +268,7 @@ func (t *Table) Work(now time.Time, budget int) bool {
 	if t.mayPurge() && budget > 0 {
 		budget = t.purgeSlice(budget)
 	}
+	t.emits(now)
 	if budget > 0 && t.mayRemove() {
 		t.removeSlice(budget)
 	}

@@ -151,13 +151,13 @@ func (t *Table) emit(out []dataplane.Op, id uint32, e *entry, set uint32) []data
 func (t *Table) due(now time.Time) {
 	for i := range t.waits {
 		for list := &t.waits[i]; len(*list) > 0 && !(*list)[0].at.After(now); *list = (*list)[1:] {
-			t.again((*list)[0])
+			t.retry((*list)[0])
 		}
 	}
 }
 
-// again puts what waited into the queue, if it still does.
-func (t *Table) again(a attempt) {
+// retry puts what waited into the queue, if it still does.
+func (t *Table) retry(a attempt) {
 	e := t.ent.at(a.id)
 	if !e.is(waiting) || e.link != a.seq {
 		return
@@ -177,7 +177,7 @@ func (t *Table) InterfacesChanged() {
 	for i := range t.waits {
 		for _, a := range t.waits[i] {
 			if t.ent.at(a.id).is(noInterface) {
-				t.again(a)
+				t.retry(a)
 			}
 		}
 	}

@@ -68,6 +68,7 @@ type Table struct {
 	phase     phase
 	fresh     bool // no dump has been compared on this connection
 	complete  bool // the last dump was
+	again     bool // one more dump is wanted
 	settleBy  time.Time
 	compareAt uint32
 	unclaimed int
