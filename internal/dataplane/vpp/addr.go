@@ -1,0 +1,130 @@
+package vpp
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"netbraid/internal/dataplane"
+)
+
+// localAddrs are the IPv6 link-local addresses that we have set, with the
+// length that was said. VPP has one on each interface, of length 128, does not
+// show it with the others, and cannot be without.
+type localAddrs map[uint32]netip.Prefix
+
+// isLocal tells whether a prefix is an IPv6 link-local address.
+func isLocal(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }
+
+// asVPP is how VPP wants an address.
+func asVPP(p netip.Prefix) netip.Prefix {
+	if isLocal(p) {
+		return netip.PrefixFrom(p.Addr(), 128)
+	}
+	return p
+}
+
+// addrAdd adds an address. VPP's refusal of one that is there says neither
+// whether it is the same nor where it is, so that is looked up.
+func (s *session) addrAdd(op *dataplane.Op) (refused, err error) {
+	if refused := checkAddr(op.Prefix); refused != nil {
+		return refused, nil
+	}
+	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, true, asVPP(op.Prefix)))
+	if err != nil {
+		return nil, err
+	}
+	if refused == nil {
+		if isLocal(op.Prefix) {
+			if s.c.local == nil || len(s.c.local) > maxKept {
+				s.c.local = localAddrs{}
+			}
+			s.c.local[op.Index] = op.Prefix
+		}
+		return nil, nil
+	}
+	if !errors.Is(refused, addressInUse) && !errors.Is(refused, duplicateAddress) {
+		return refused, nil
+	}
+	there, holder, err := s.holder(op)
+	switch {
+	case err != nil:
+		return nil, err
+	case there:
+		return nil, nil
+	case holder != "":
+		return fmt.Errorf("%w (%s overlaps)", refused, holder), nil
+	}
+	return refused, nil
+}
+
+// holder finds out why an address is refused: it is there already, or holder
+// has one that overlaps.
+func (s *session) holder(op *dataplane.Op) (there bool, holder string, err error) {
+	six := op.Prefix.Addr().Is6()
+	own, _, err := s.readAddrs(op.Index, six)
+	if err != nil || slices.Contains(own, op.Prefix) {
+		return err == nil, "", err
+	}
+	indices := slices.Sorted(maps.Keys(s.world.raw))
+	for _, index := range append([]uint32{op.Index}, indices...) {
+		list, _, err := s.readAddrs(index, six)
+		if err != nil {
+			return false, "", err
+		}
+		for _, a := range list {
+			if a.Overlaps(op.Prefix) {
+				return false, fmt.Sprintf("%s on %s", a, s.name(index)), nil
+			}
+		}
+	}
+	return false, "", nil
+}
+
+func (s *session) name(index uint32) string {
+	if r, ok := s.world.raw[index]; ok {
+		return r.name
+	}
+	return fmt.Sprintf("interface %d", index)
+}
+
+// addrDel removes an address, only if it is there with just this length: VPP
+// would remove one of another length as well.
+func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
+	if refused := checkAddr(op.Prefix); refused != nil {
+		return refused, nil
+	}
+	if isLocal(op.Prefix) {
+		if s.c.local[op.Index] == op.Prefix {
+			delete(s.c.local, op.Index)
+		}
+		return nil, nil
+	}
+	list, refused, err := s.readAddrs(op.Index, op.Prefix.Addr().Is6())
+	if refused != nil || err != nil || !slices.Contains(list, op.Prefix) {
+		return refused, err
+	}
+	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, op.Prefix))
+	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {
+		return nil, err
+	}
+	return refused, err
+}
+
+// readAddrs lists the addresses of one family of an interface; none when there
+// is no such interface.
+func (s *session) readAddrs(index uint32, six bool) (list []netip.Prefix, refused, err error) {
+	refused, err = s.dump(addressDump, addressDetails, encodeIndexAF(nil, index, six), func(p []byte) error {
+		a, err := decodeAddress(p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", addressDetails, err)
+		}
+		if a.Index == index {
+			list = append(list, a.Prefix)
+		}
+		return nil
+	})
+	return list, refused, err
+}

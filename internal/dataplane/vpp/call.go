@@ -1,0 +1,315 @@
+package vpp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"netbraid/internal/dataplane"
+)
+
+// call makes one request and waits for its answer. refused is what VPP says
+// when it does not do it; err ends the session.
+func (s *session) call(m, reply message, body []byte) (d decoder, refused, err error) {
+	if refused := s.ids.missing(m, reply); refused != nil {
+		return d, refused, nil
+	}
+	start, context, err := s.begin(m, nil, 0)
+	if err != nil {
+		return d, nil, err
+	}
+	s.out = append(s.out, body...)
+	endFrame(s.out, start)
+	if err := s.wait(context); err != nil {
+		return d, nil, err
+	}
+	d, refused, err = s.answerOf(m, reply)
+	if rv := retval(d.u32()); refused == nil && err == nil && rv != 0 {
+		refused = fmt.Errorf("%s: %w", m, rv)
+	}
+	return d, refused, err
+}
+
+// wait sends what is encoded and handles what comes until context is answered.
+func (s *session) wait(context uint32) error {
+	s.wanted = context
+	if err := s.flush(); err != nil {
+		return err
+	}
+	for s.wanted == context {
+		if err := s.pump(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answerOf returns the answer behind its context.
+func (s *session) answerOf(m message, replies ...message) (d decoder, refused, err error) {
+	if len(s.answer) == 0 {
+		return d, fmt.Errorf("%s: %w", m, errLost), nil
+	}
+	d = decoder{b: s.answer}
+	number := d.u16()
+	d.skip(4)
+	for _, r := range replies {
+		if s.ids.in(number) == r {
+			return d, nil, nil
+		}
+	}
+	return d, nil, fmt.Errorf("VPP answers %s with message %d (%s)", m, number, s.ids.in(number))
+}
+
+// done is call for requests whose answer has nothing but the retval.
+func (s *session) done(m, reply message, body []byte) (refused, err error) {
+	_, refused, err = s.call(m, reply, body)
+	return refused, err
+}
+
+// dump asks for a table and hands every entry to each, whose error ends the
+// session. A ping behind the request tells where the entries end.
+func (s *session) dump(m, details message, body []byte, each func(p []byte) error) (refused, err error) {
+	if refused := s.ids.missing(m, details); refused != nil {
+		return refused, nil
+	}
+	start, context, err := s.begin(m, nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.out = append(s.out, body...)
+	endFrame(s.out, start)
+	s.forget(context) // it has no answer of its own
+	start, end, err := s.begin(controlPing, nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	endFrame(s.out, start)
+	s.collect = &collect{context: context, details: details, each: each}
+	err = s.wait(end)
+	s.collect = nil
+	if err != nil {
+		return nil, err
+	}
+	_, refused, err = s.answerOf(controlPing, controlPingReply)
+	return refused, err
+}
+
+func (s *session) forget(context uint32) {
+	s.ring[context&uint32(len(s.ring)-1)] = entry{}
+	s.waiting--
+}
+
+// maxPages bounds a stream whose cursor does not come to an end.
+const maxPages = 1 << 16
+
+// stream asks page after page. VPP may answer the second version of a request
+// with the first one's reply.
+func (s *session) stream(m, details message, replies []message, body func(cursor uint32) []byte, each func(p []byte) error) (refused, err error) {
+	if refused := s.ids.missing(m, details); refused != nil {
+		return refused, nil
+	}
+	for cursor, page := uint32(0), 0; page < maxPages; page++ {
+		start, context, err := s.begin(m, nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		s.out = append(s.out, body(cursor)...)
+		endFrame(s.out, start)
+		s.collect = &collect{context: context, details: details, each: each}
+		err = s.wait(context)
+		s.collect = nil
+		if err != nil {
+			return nil, err
+		}
+		d, refused, err := s.answerOf(m, replies...)
+		if refused != nil || err != nil {
+			return refused, err
+		}
+		rv := retval(d.u32())
+		cursor = d.u32()
+		switch {
+		case d.err != nil:
+			return nil, fmt.Errorf("%s: %w", m, d.err)
+		case rv == 0:
+			return nil, nil
+		case rv != again:
+			return fmt.Errorf("%s: %w", m, rv), nil
+		}
+	}
+	return nil, fmt.Errorf("VPP answers %s with more than %d pages", m, maxPages)
+}
+
+// handshake makes us known to VPP and learns what it can.
+func (s *session) handshake() error {
+	if err := s.introduce(); err != nil {
+		return err
+	}
+	d, refused, err := s.call(controlPing, controlPingReply, nil)
+	if err = errors.Join(refused, err); err != nil {
+		return fmt.Errorf("first ping: %w", err)
+	}
+	d.skip(4)
+	s.ns.vpp = d.u32()
+	d, refused, err = s.call(showVersion, showVersionReply, nil)
+	if err != nil {
+		return err
+	}
+	s.version = "VPP"
+	if refused == nil {
+		d.skip(32)
+		s.version += " " + d.str(32)
+	}
+	refused, err = s.done(wantInterfaceEvents, wantInterfaceEventsReply, encodeWantEvents(nil, uint32(os.Getpid())))
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		return fmt.Errorf("ask for interface events: %w", refused)
+	}
+	if err := s.findSource(); err != nil {
+		return err
+	}
+	return s.learnPairs()
+}
+
+// introduce sends sockclnt_create and reads the table of messages.
+func (s *session) introduce() error {
+	start := len(s.out)
+	s.out = append(s.out, make([]byte, frameHeader)...)
+	s.out = put32(put16(s.out, numberCreate), 0)
+	s.out = putString(s.out, "netbraid", nameLen)
+	endFrame(s.out, start)
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.timer.Reset(s.opt.Timeout)
+	select {
+	case c, ok := <-s.chunks:
+		if !ok || c.n == 0 {
+			return errors.Join(errors.New("VPP does not answer sockclnt_create"), c.err)
+		}
+		p, rest := nextFrame(c.buf[:c.n])
+		var err error
+		if s.client, s.ids, err = decodeCreateReply(p); err != nil {
+			return err
+		}
+		if len(rest) > 0 {
+			return errors.New("VPP sends more than was asked for after sockclnt_create")
+		}
+		c.n = 0
+		return s.handle(c, true)
+	case <-s.timer.C:
+		return fmt.Errorf("VPP has not answered sockclnt_create for %s: its main thread is stuck", s.opt.Timeout)
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// linuxNLSource is a FIB source that VPP's own listener to netlink makes when
+// its plugin is loaded.
+const linuxNLSource = "lcp-rt"
+
+// routeMessages are what routes need.
+var routeMessages = []message{routeAddDel, routeAddDelReply, routeDump, routeDetails, tableDump, tableDetails,
+	sourceAdd, sourceAddReply, sourceDump, sourceDetails}
+
+// findSource finds our FIB source, or makes it. The same name twice would be
+// two sources.
+func (s *session) findSource() error {
+	if lacks := s.ids.missing(routeMessages...); lacks != nil {
+		s.lack("routes", lacks)
+		return nil
+	}
+	found := false
+	refused, err := s.dump(sourceDump, sourceDetails, nil, func(p []byte) error {
+		src, err := decodeSource(p)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", sourceDetails, err)
+		case src.name == s.opt.Source && !found:
+			found, s.source = true, src.id
+		case src.name == linuxNLSource:
+			s.warnLinuxNL()
+		}
+		return nil
+	})
+	if err != nil || found {
+		return err
+	}
+	if refused != nil {
+		return refused
+	}
+	d, refused, err := s.call(sourceAdd, sourceAddReply, encodeSource(nil, source{s.opt.Priority, 0, s.opt.Source}))
+	if err != nil || refused != nil {
+		return errors.Join(refused, err)
+	}
+	s.source = d.u8()
+	return d.err
+}
+
+func (s *session) warnLinuxNL() {
+	const what = "VPP's plugin linux_nl is loaded and writes the same routes, addresses and neighbours: switch it off (startup.conf: plugins { plugin linux_nl_plugin.so { disable } })"
+	s.lacks = append(s.lacks, what)
+	s.opt.Log.Warn(what, "socket", s.opt.Socket)
+}
+
+func (s *session) lack(what string, why error) {
+	s.lacks = append(s.lacks, fmt.Sprintf("%s: %v", what, why))
+}
+
+// learnPairs reads the pairs that there are, and what linux-cp says about
+// namespaces.
+func (s *session) learnPairs() error {
+	if lacks := s.pairsMissing(); lacks != nil {
+		s.lack("pairs", lacks)
+		return nil
+	}
+	if s.ids.has(defaultNSGet, defaultNSGetReply) {
+		start, context, err := s.begin(defaultNSGet, nil, 0)
+		if err != nil {
+			return err
+		}
+		endFrame(s.out, start)
+		if err := s.wait(context); err != nil {
+			return err
+		}
+		d, refused, err := s.answerOf(defaultNSGet, defaultNSGetReply)
+		if err != nil {
+			return err
+		}
+		if refused == nil {
+			s.ns.def = d.str(netnsLen) // this answer has no retval
+		}
+	}
+	_, refused, err := s.readPairs()
+	if refused != nil {
+		s.lack("pairs", refused)
+	}
+	return err
+}
+
+// pairsMissing says why there can be no pairs.
+func (s *session) pairsMissing() error {
+	if s.ids.has(pairAddDelV3, pairAddDelV3Reply, pairGet, pairGetReply, pairDetails) {
+		return nil
+	}
+	return s.ids.missing(pairAddDelV2, pairAddDelV2Reply, pairGet, pairGetReply, pairDetails)
+}
+
+// mplsMessages are what labels need.
+var mplsMessages = []message{mplsEnable, mplsEnableReply, mplsInterfaceDump, mplsInterfaceDetails, mplsTableAddDel, mplsTableAddDelReply,
+	mplsTableDump, mplsTableDetails, mplsRouteAddDel, mplsRouteAddDelReply, mplsRouteDump, mplsRouteDetails}
+
+// caps says what this VPP can.
+func (s *session) caps() dataplane.Caps {
+	lacks := s.ids.missing(mplsMessages...)
+	if lacks != nil {
+		s.lack("MPLS", lacks)
+	}
+	subs := s.ids.missing(createSubif, createSubifReply, deleteSubif, deleteSubifReply)
+	if subs != nil {
+		s.lack("sub-interfaces", subs)
+	}
+	return dataplane.Caps{Resolves: true, MPLS: lacks == nil, TUN: s.pairsMissing() == nil, SubInterfaces: subs == nil,
+		MaxPaths: maxPaths, Version: s.version, Missing: s.lacks}
+}
