@@ -337,6 +337,10 @@ func (d *linkDecoder) vethPeer() error {
 				p.Name = sub.str()
 			case unix.IFLA_ADDRESS:
 				p.Addr = sub.hw()
+			case unix.IFLA_MTU:
+				p.MTU = sub.u32()
+			case unix.IFLA_NET_NS_FD:
+				p.NSFD, p.HasNSFD = int(int32(sub.u32())), true
 			}
 		}
 		c.nested("peer", sub.err)

@@ -138,6 +138,10 @@ func appendPeer(b []byte, p *VethPeer) []byte {
 		b = appendString(b, unix.IFLA_IFNAME, p.Name)
 	}
 	b = appendHW(b, unix.IFLA_ADDRESS, p.Addr)
+	b = appendU32If(b, unix.IFLA_MTU, p.MTU)
+	if p.HasNSFD {
+		b = appendU32(b, unix.IFLA_NET_NS_FD, uint32(int32(p.NSFD)))
+	}
 	return closeAttr(b, start)
 }
 

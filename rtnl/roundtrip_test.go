@@ -334,7 +334,10 @@ var anyRequest = rapid.Custom(func(t *rapid.T) LinkRequest {
 	drawFields(t, &r.Link, inPort, r.Set, false)
 	drawKind(t, &r.Link, r.Set, false)
 	if r.Kind == kindVeth && rapid.Bool().Draw(t, "peer?") {
-		r.Peer = &VethPeer{Name: anyNam.Draw(t, "peer name"), Index: anyU32.Draw(t, "peer index"), Addr: drawHW(t)}
+		r.Peer = &VethPeer{Name: anyNam.Draw(t, "peer name"), Index: anyU32.Draw(t, "peer index"), MTU: anyU32.Draw(t, "peer MTU"), Addr: drawHW(t)}
+		if rapid.Bool().Draw(t, "peer elsewhere") {
+			r.Peer.NSFD, r.Peer.HasNSFD = int(rapid.Int32().Draw(t, "peer namespace")), true
+		}
 	}
 	if r.HasNSFD = rapid.Bool().Draw(t, "ns?"); r.HasNSFD {
 		r.NSFD = int(rapid.Int32().Draw(t, "ns"))

@@ -259,7 +259,11 @@ type LinkRequest struct {
 type VethPeer struct {
 	Name  string
 	Index uint32 // 0: the kernel chooses
+	MTU   uint32 // 0: the kernel chooses
 	Addr  HWAddr // zero: the kernel chooses
+	NSFD  int    // IFLA_NET_NS_FD: make it in that namespace; unused unless HasNSFD
+	// HasNSFD says that NSFD is meant.
+	HasNSFD bool
 }
 
 // Addr is an IP address on a link (RTM_NEWADDR, linux/if_addr.h).
