@@ -6,6 +6,7 @@ import (
 	"netbraid/internal/dataplane"
 	"netbraid/internal/mirror"
 	"netbraid/internal/model"
+	"netbraid/internal/pair/fib"
 	"netbraid/internal/plan"
 	"netbraid/rtnl"
 )
@@ -44,6 +45,9 @@ type Options struct {
 	// it is written from there, not copied. nil: nothing.
 	OwnLink func(ns model.NS, name string) bool
 	OwnAddr func(ns model.NS, link string, a *rtnl.Addr) bool
+	// IgnoresLinkdown is the sysctl ignore_routes_with_linkdown of a link; nil:
+	// off.
+	IgnoresLinkdown func(ns model.NS, ifindex uint32, family uint8) bool
 	// Made is what an earlier process has made (the last Remember action).
 	Made []Made
 	// FirstID is the ID of the first operation for Linux; they count up.
@@ -60,6 +64,9 @@ type Made struct {
 	// Pair: the pair itself. Iface: the dataplane's sub-interface. Link: the VLAN
 	// link in Linux.
 	Pair, Iface, Link bool
+	// Synced: what the dataplane had when the pair was made is in Linux; from
+	// then on Linux counts.
+	Synced bool
 }
 
 // Action is what the shell has to do. Their order counts.
@@ -117,6 +124,7 @@ type Status struct {
 	// Pending and InFlight count operations of interfaces, not of routes.
 	Pending, InFlight int
 	Errors            []Error // of objects that belong to no pair
+	FIB               fib.Status
 }
 
 // PairStatus is how one pair stands.

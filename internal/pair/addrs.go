@@ -1,0 +1,281 @@
+package pair
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/dataplane"
+	"netbraid/internal/model"
+	"netbraid/internal/plan"
+	"netbraid/rtnl"
+)
+
+// formOf is an address of Linux as the dataplane has it: one with a peer is its
+// own alone (the peer's route is a route), and so is a link-local one.
+func formOf(a *rtnl.Addr) netip.Prefix {
+	if a.Peer.IsValid() || a.Local.Is6() && a.Local.IsLinkLocalUnicast() {
+		return host(a.Local)
+	}
+	return netip.PrefixFrom(a.Local, int(a.PrefixLen))
+}
+
+// tentative tells that an address cannot be used yet: others may have it. What
+// is on the dataplane stays so long.
+func tentative(a *rtnl.Addr) bool {
+	return a.Flags&unix.IFA_F_TENTATIVE != 0 && a.Flags&unix.IFA_F_OPTIMISTIC == 0
+}
+
+// count puts an address of Linux into, or takes it out of, what a unit has.
+func (u *unit) count(a *rtnl.Addr, n int) {
+	if a == nil || !a.Local.IsValid() || a.Flags&unix.IFA_F_DADFAILED != 0 {
+		return
+	}
+	p := formOf(a)
+	x := u.lx[p]
+	if tentative(a) {
+		x.held += n
+	} else {
+		x.n += n
+	}
+	if n > 0 {
+		x.addr = *a
+	}
+	if u.lx[p] = x; x.n <= 0 && x.held <= 0 {
+		delete(u.lx, p)
+	}
+}
+
+// fillAddrs begins with the addresses of a pair: those in Linux, and, where the
+// companion is new, those that the dataplane has and those that went with the
+// companion before.
+func (e *Engine) fillAddrs(u *unit) {
+	clear(u.lx)
+	for _, a := range e.o.Mirror(u.ns).AddrsOn(u.host) {
+		u.count(&a, 1)
+	}
+	if !u.fresh {
+		return
+	}
+	for p := range e.dp.addrs[u.phy] {
+		if _, there := u.lx[p]; !there && !linkLocal(p) {
+			e.pushAddr(u, p, nil)
+		}
+	}
+	for _, t := range u.tombs {
+		if p := formOf(&t.addr); !linkLocal(p) {
+			e.pushAddr(u, p, &t.addr)
+		}
+	}
+	u.tombs = nil
+}
+
+func linkLocal(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }
+
+// pushAddr has an address added to the companion, like the one that was there.
+// What netbraid's configuration wants there comes by itself.
+func (e *Engine) pushAddr(u *unit, p netip.Prefix, like *rtnl.Addr) {
+	a := rtnl.Addr{Family: unix.AF_INET, PrefixLen: uint8(p.Bits()), Local: p.Addr(),
+		Preferred: rtnl.LifetimeForever, Valid: rtnl.LifetimeForever}
+	if p.Addr().Is6() {
+		a.Family, a.Flags = unix.AF_INET6, unix.IFA_F_NODAD // the dataplane has it already
+	}
+	if like != nil {
+		a = *like
+		a.Flags &= unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_HOMEADDRESS
+		if a.Label == u.agreed {
+			a.Label = ""
+		}
+	}
+	a.Index = u.host
+	l := e.link(u.ns, u.host)
+	if e.o.OwnAddr != nil && l != nil && e.o.OwnAddr(u.ns, l.Name, &a) {
+		return
+	}
+	u.push[p] = a
+	delete(u.drop, p)
+}
+
+// markAddrs has every address of a unit looked at.
+func (e *Engine) markAddrs(u *unit) {
+	seen := map[netip.Prefix]bool{}
+	for p := range u.lx {
+		seen[p] = true
+	}
+	for p := range u.push {
+		seen[p] = true
+	}
+	for p := range e.dp.addrs[u.phy] {
+		seen[p] = true
+	}
+	for _, p := range sortedKeys(seen, comparePrefixes) {
+		e.markAddr(u, p)
+	}
+}
+
+func (e *Engine) markAddr(u *unit, p netip.Prefix) {
+	if u.phy != dataplane.NoIndex {
+		k := dpKey(ofAddr, u.phy)
+		k.prefix = p
+		e.addrs.add(k)
+	}
+}
+
+// stepAddr looks at one address.
+func (e *Engine) stepAddr(k key) {
+	u := e.byPhy[k.index]
+	if u == nil || e.dp.ifaces[k.index] == nil {
+		e.ledger.forget(k)
+		return
+	}
+	p := k.prefix
+	there := e.dp.addrs[k.index][p]
+	if u.removing {
+		if there && u.told[p] {
+			e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
+		}
+		return
+	}
+	if !u.active || !e.nsLive(u.ns) {
+		return
+	}
+	l, i := e.link(u.ns, u.host), e.dp.ifaces[k.index]
+	if l == nil {
+		return
+	}
+	x, linux := u.lx[p]
+	e.takeOver(u, l, p, linux, there)
+	want := linux && (x.n > 0 || there)
+	keep := e.keeps(u, p, there)
+	switch {
+	case !e.bound(u, l, i):
+		if there {
+			if !linux {
+				e.pushAddr(u, p, nil) // it comes back with the others
+			}
+			e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
+		}
+	case want && !there:
+		e.emit(k, dataplane.Op{Kind: dataplane.AddrAdd, Index: k.index, Prefix: p})
+	case !want && there && !keep:
+		e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
+	default:
+		e.addrInPlace(u, k, linux && there)
+	}
+}
+
+func (e *Engine) addrInPlace(u *unit, k key, both bool) {
+	if e.ledger.busy(k) {
+		return
+	}
+	e.ledger.inPlace(k)
+	if both {
+		u.base[k.prefix] = true
+	} else if _, linux := u.lx[k.prefix]; !linux && !e.dp.addrs[k.index][k.prefix] {
+		delete(u.base, k.prefix)
+		delete(u.told, k.prefix)
+	}
+}
+
+// keeps tells whether an address stays that only the dataplane has: because it
+// is on its way to Linux, or because it is no business of ours.
+func (e *Engine) keeps(u *unit, p netip.Prefix, there bool) bool {
+	if _, pushed := u.push[p]; pushed {
+		return true
+	}
+	switch s := e.specOf(u); {
+	case !there || u.base[p] || u.told[p]:
+		return false
+	case linkLocal(p):
+		return true // the dataplane's own
+	case u.made.Pair && u.synced:
+		return false
+	case s != nil && s.Sync:
+		e.pushAddr(u, p, nil)
+		return true
+	}
+	return true
+}
+
+// takeOver writes to Linux what was changed on the dataplane.
+func (e *Engine) takeOver(u *unit, l *rtnl.Link, p netip.Prefix, linux, there bool) {
+	k := linuxKey(u.ns, ofAddr, u.host)
+	k.prefix = p
+	a, pushed := u.push[p]
+	switch {
+	case pushed && linux:
+		delete(u.push, p)
+		e.mark(u)
+	case pushed:
+		a.Index = u.host
+		e.linux(k, &plan.Op{Kind: plan.AddrAdd, Device: l.Name, Addr: &a, Key: model.KeyOfAddr(u.ns, &a)}, "address "+p.String()+" on "+l.Name)
+		return
+	case u.drop[p] && linux && !there:
+		old := u.lx[p].addr
+		e.linux(k, &plan.Op{Kind: plan.AddrDel, Device: l.Name, Addr: &old, Key: model.KeyOfAddr(u.ns, &old)}, "address "+p.String()+" on "+l.Name)
+		return
+	case u.drop[p]:
+		delete(u.drop, p)
+	}
+	if !e.ledger.busy(k) {
+		e.ledger.forget(k)
+	}
+}
+
+// dpAddrChanged takes an address that has come to the dataplane or gone from
+// there by itself. live: somebody has just changed it.
+func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
+	if e.dp.ifaces[a.Index] == nil || e.dp.addrs[a.Index][a.Prefix] == !gone {
+		return
+	}
+	k := dpKey(ofAddr, a.Index)
+	k.prefix = a.Prefix
+	if f, busy := e.ledger.flying[k]; busy {
+		// Ours, or somebody else's at the same time: then the table is read again.
+		if gone != (f.kind == dataplane.AddrDel) {
+			e.want(dataplane.KindAddr)
+		}
+		return
+	}
+	e.dp.setAddr(a.Index, a.Prefix, !gone)
+	u := e.byPhy[a.Index]
+	if u == nil {
+		return
+	}
+	s := e.specOf(u)
+	if live && u.active && s != nil && s.Sync && !linkLocal(a.Prefix) && e.bound(u, e.link(u.ns, u.host), e.dp.ifaces[a.Index]) {
+		if _, linux := u.lx[a.Prefix]; gone && linux {
+			u.drop[a.Prefix] = true
+			delete(u.push, a.Prefix)
+		} else if !gone && !linux {
+			e.pushAddr(u, a.Prefix, nil)
+		}
+	}
+	e.markAddr(u, a.Prefix)
+	if u.dirtyAddrs {
+		e.mark(u)
+	}
+}
+
+// takeBack removes what a pair has brought to the dataplane, before the pair
+// goes. It tells whether something is still to be waited for.
+func (e *Engine) takeBack(u *unit) bool {
+	left := false
+	for _, p := range sortedKeys(u.told, comparePrefixes) {
+		k := dpKey(ofAddr, u.phy)
+		k.prefix = p
+		if e.dp.addrs[u.phy][p] && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
+			e.addrs.add(k)
+			left = true
+		}
+	}
+	for _, a := range sortedKeys(u.neighs, netip.Addr.Compare) {
+		k := dpKey(ofNeigh, u.phy)
+		k.prefix = host(a)
+		if _, there := e.dp.neighs[u.phy][a]; there && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
+			e.neighs.add(k)
+			left = true
+		}
+	}
+	return left
+}
