@@ -347,7 +347,7 @@ func (e *Engine) changed(ev dataplane.Event) {
 func (e *Engine) act(a Action) { e.out = append(e.out, a) }
 
 func (e *Engine) log(level int, msg string, args ...any) {
-	e.act(Log{Level: level, Msg: msg, Args: append([]any{"dataplane", e.o.Name}, args...)})
+	e.act(Log{Level: level, Msg: msg, Args: args})
 }
 
 func (s connState) String() string {

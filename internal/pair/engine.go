@@ -53,7 +53,6 @@ type Engine struct {
 // write is an operation for Linux in flight.
 type write struct {
 	k      key
-	unit   unitID
 	object string
 	asked  string
 }

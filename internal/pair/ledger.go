@@ -44,7 +44,9 @@ type key struct {
 
 const dataplaneSide = -1
 
-func linuxKey(ns model.NS, c class, index uint32) key { return key{side: int32(ns), class: c, index: index} }
+func linuxKey(ns model.NS, c class, index uint32) key {
+	return key{side: int32(ns), class: c, index: index}
+}
 
 func dpKey(c class, index uint32) key { return key{side: dataplaneSide, class: c, index: index} }
 

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"netbraid/internal/model"
 	"netbraid/internal/plan"
 	"netbraid/rtnl"
@@ -98,12 +96,4 @@ func (e *Engine) deleteLink(u *unit, index uint32) {
 func keepOp(ns model.NS, l *rtnl.Link) *plan.Op {
 	k := model.SysctlKey{NS: ns, Index: l.Index, Name: "ipv6/conf/keep_addr_on_down"}
 	return &plan.Op{Kind: plan.SysctlSet, Device: l.Name, Key: k, Sysctl: k, Value: "1"}
-}
-
-// upFlag is IFF_UP where on.
-func upFlag(on bool) uint32 {
-	if on {
-		return unix.IFF_UP
-	}
-	return 0
 }

@@ -12,7 +12,7 @@ import (
 type view struct {
 	ifaces map[uint32]*dataplane.Interface
 	byName map[string]uint32
-	subs   map[subAt]uint32 // by parent and tags; not those that share them
+	subs   map[subAt]uint32          // by parent and tags; not those that share them
 	pairs  map[uint32]dataplane.Pair // by phy
 	addrs  map[uint32]map[netip.Prefix]bool
 	neighs map[uint32]map[netip.Addr]dataplane.Neigh

@@ -35,7 +35,9 @@ func subOf(on unitID, v *rtnl.VLAN) (dataplane.Sub, bool) {
 }
 
 // isVLAN tells whether a link is a VLAN on a link of its own namespace.
-func isVLAN(l *rtnl.Link) bool { return l != nil && l.Kind == kindVLAN && l.Parent != 0 && l.ParentNSID < 0 }
+func isVLAN(l *rtnl.Link) bool {
+	return l != nil && l.Kind == kindVLAN && l.Parent != 0 && l.ParentNSID < 0
+}
 
 // vlanOf is the ifindex of the VLAN link with a unit's tags on the companion of
 // its parent, 0 for none.
