@@ -175,6 +175,11 @@ func testSubInterfaces(c *client) {
 	}
 	made := map[uint32]dataplane.Sub{}
 	for _, s := range subs {
+		if s.InnerAD {
+			if try := c.try(dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: s}); len(try.Failed) == 1 && isUnsupported(try.Failed[0].Err) {
+				continue // VPP has 0x8100 inside only
+			}
+		}
 		done := c.write(dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: s}, dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: s})
 		if len(done.Made) != 2 || done.Made[0].Index != done.Made[1].Index || made[done.Made[0].Index] != (dataplane.Sub{}) {
 			c.Fatalf("%+v made twice: %+v (before: %v)", s, done.Made, made)
@@ -193,8 +198,8 @@ func testSubInterfaces(c *client) {
 		}
 		return n
 	}
-	if n := count(); n != len(subs) {
-		c.Errorf("%d sub-interfaces are dumped, %d were made", n, len(subs))
+	if n := count(); n != len(made) {
+		c.Errorf("%d sub-interfaces are dumped, %d were made", n, len(made))
 	}
 	for i := range made {
 		c.write(dataplane.Op{Kind: dataplane.SetUp, Index: i, On: true}, dataplane.Op{Kind: dataplane.AddrAdd, Index: i, Prefix: prefix("192.0.2.1/24")})

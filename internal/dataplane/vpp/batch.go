@@ -33,9 +33,7 @@ func (b *batch) touch(index uint32) {
 // work does what is asked, and hears what happens, until the connection ends.
 func (s *session) work() error {
 	for {
-		if err := s.deliver(); err != nil {
-			return err
-		}
+		s.answerBatches()
 		cmd, ok, err := s.q.take()
 		if err != nil {
 			return err
@@ -128,19 +126,18 @@ func (s *session) routeFailed(b *batch, i int, rv retval) {
 	b.fail(i, fmt.Errorf("%s %s: %w", op.Kind, object(op), rv))
 }
 
-// deliver hands out the batches that are complete, in order.
-func (s *session) deliver() error {
+// answerBatches hands out the batches that are complete, in order.
+func (s *session) answerBatches() {
 	for len(s.batches) > 0 {
 		b := s.batches[0]
 		if !b.sent || b.left > 0 {
-			return nil
+			return
 		}
 		s.batches[0] = nil
 		s.batches = s.batches[1:]
 		slices.SortFunc(b.failed, func(x, y dataplane.Failed) int { return cmp.Compare(x.Op, y.Op) })
-		s.c.opt.Deliver(dataplane.Done{Epoch: s.q.epoch, ID: b.ID, Ops: b.Ops, Failed: b.failed, Made: b.made})
+		s.deliver(dataplane.Done{Epoch: s.q.epoch, ID: b.ID, Ops: b.Ops, Failed: b.failed, Made: b.made})
 	}
-	return nil
 }
 
 // idle waits for something to happen.

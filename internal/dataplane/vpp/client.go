@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Options struct {
 	// API and CLI.
 	Source   string
 	Priority uint8
-	// Window is how many requests may be unanswered, a power of two; 1024.
+	// Window is how many requests may be unanswered, up to 65536; 1024.
 	Window int
 	// Timeout is how long an answer may take; 10 s. VPP answers nothing while
 	// its main thread is busy.
@@ -64,9 +65,10 @@ func (o *Options) fill() {
 	if o.Priority == 0 {
 		o.Priority = defaultPriority
 	}
-	if o.Window <= 0 || o.Window > maxWindow || o.Window&(o.Window-1) != 0 {
+	if o.Window <= 0 {
 		o.Window = defaultWindow
 	}
+	o.Window = 1 << bits.Len(uint(min(o.Window, maxWindow)-1)) // the next power of two
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -168,9 +170,7 @@ func (c *Client) run(ctx context.Context, q *queue) {
 	s := newSession(ctx, c, q)
 	err := s.run()
 	s.close()
-	if ctx.Err() == nil {
-		c.opt.Deliver(dataplane.Down{Epoch: q.epoch, Err: fmt.Errorf("VPP at %s: %w", c.opt.Socket, err)})
-	}
+	s.deliver(dataplane.Down{Epoch: q.epoch, Err: fmt.Errorf("VPP at %s: %w", c.opt.Socket, err)})
 }
 
 // Dump reads a table.

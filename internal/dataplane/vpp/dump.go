@@ -49,7 +49,7 @@ func (s *session) dumpKind(k dataplane.Kind) error {
 	if refused != nil {
 		refused = fmt.Errorf("read %s: %w", k, refused)
 	}
-	s.c.opt.Deliver(dataplane.DumpDone{Epoch: s.q.epoch, Kind: k, Err: refused})
+	s.deliver(dataplane.DumpDone{Epoch: s.q.epoch, Kind: k, Err: refused})
 	return nil
 }
 
@@ -58,7 +58,7 @@ func hand[T any](s *session, list []T, put func(d *dataplane.Dumped, part []T)) 
 	for part := range slices.Chunk(list, slice) {
 		d := dataplane.Dumped{Epoch: s.q.epoch}
 		put(&d, part)
-		s.c.opt.Deliver(d)
+		s.deliver(d)
 	}
 }
 
@@ -85,7 +85,7 @@ func (s *session) dumpInterfaces() error {
 	}
 	for _, index := range slices.Sorted(maps.Keys(told)) {
 		if _, there := w.ifaces[index]; !there {
-			s.c.opt.Deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
+			s.deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
 		}
 	}
 	hand(s, list, func(d *dataplane.Dumped, part []dataplane.Interface) {
@@ -176,7 +176,7 @@ func (s *session) dumpRoutes() (refused, err error) {
 	var part []dataplane.Route
 	send := func() {
 		if len(part) > 0 {
-			s.c.opt.Deliver(dataplane.Dumped{Epoch: s.q.epoch, Kind: dataplane.KindRoute, Routes: part})
+			s.deliver(dataplane.Dumped{Epoch: s.q.epoch, Kind: dataplane.KindRoute, Routes: part})
 		}
 		part = nil
 	}

@@ -68,8 +68,8 @@ func protoOf(k dataplane.RouteKey) uint8 {
 // encodePaths makes the block of a PathSet for routes of a protocol.
 func encodePaths(s *dataplane.PathSet, proto uint8) block {
 	if s.Kind != dataplane.Unicast {
-		if s.Kind > dataplane.Prohibit {
-			return block{err: fmt.Errorf("%w: kind of route %d", dataplane.ErrRefused, s.Kind)}
+		if s.Kind > dataplane.Prohibit || len(s.Paths) > 0 {
+			return block{err: fmt.Errorf("%w: a route of kind %d with %d paths", dataplane.ErrRefused, s.Kind, len(s.Paths))}
 		}
 		b := appendPath(nil, &dataplane.Path{Index: dataplane.NoIndex, Weight: 1}, proto)
 		binary.BigEndian.PutUint32(b[pathWeight+2:], pathType(s.Kind))
@@ -78,16 +78,15 @@ func encodePaths(s *dataplane.PathSet, proto uint8) block {
 	if len(s.Paths) == 0 || len(s.Paths) > maxPaths {
 		return block{err: fmt.Errorf("%w: %d paths, VPP takes 1..%d", dataplane.ErrRefused, len(s.Paths), maxPaths)}
 	}
-	heaviest := uint16(1)
+	heaviest := uint16(0)
 	for i := range s.Paths {
-		if err := checkPath(&s.Paths[i]); err != nil {
+		if err := checkPath(&s.Paths[i], proto); err != nil {
 			return block{err: err}
 		}
 		heaviest = max(heaviest, s.Paths[i].Weight)
 	}
 	b := make([]byte, 0, len(s.Paths)*pathLen)
 	for _, p := range s.Paths {
-		p.Weight = max(p.Weight, 1)
 		if heaviest > maxWeight {
 			p.Weight = uint16(max(1, uint32(p.Weight)*maxWeight/uint32(heaviest)))
 		}
@@ -97,7 +96,13 @@ func encodePaths(s *dataplane.PathSet, proto uint8) block {
 }
 
 // checkPath refuses what VPP would take and should not.
-func checkPath(p *dataplane.Path) error {
+func checkPath(p *dataplane.Path, proto uint8) error {
+	if p.Weight == 0 {
+		return fmt.Errorf("%w: a path with a weight of 0", dataplane.ErrRefused)
+	}
+	if proto == protoIP6 && p.Via.Is4() {
+		return fmt.Errorf("%w: next hop %s for IPv6", dataplane.ErrRefused, p.Via)
+	}
 	if p.Index == localInterface {
 		return fmt.Errorf("%w: a path through VPP's interface 0, which is none", dataplane.ErrRefused)
 	}

@@ -106,6 +106,13 @@ func (s *session) close() {
 	s.wg.Wait()
 }
 
+// deliver hands an event on, unless the session was given up.
+func (s *session) deliver(e dataplane.Event) {
+	if s.ctx.Err() == nil {
+		s.c.opt.Deliver(e)
+	}
+}
+
 // run connects and works until the end.
 func (s *session) run() error {
 	d := net.Dialer{Timeout: s.opt.Timeout}
@@ -126,7 +133,7 @@ func (s *session) run() error {
 	if err := s.handshake(); err != nil {
 		return err
 	}
-	s.c.opt.Deliver(dataplane.Up{Epoch: s.q.epoch, Caps: s.caps()})
+	s.deliver(dataplane.Up{Epoch: s.q.epoch, Caps: s.caps()})
 	return s.work()
 }
 

@@ -88,7 +88,7 @@ func (s *session) refreshDirty() error {
 			return err
 		}
 		if changed {
-			s.c.opt.Deliver(dataplane.Disturbed{Epoch: s.q.epoch, Kind: dataplane.KindPair})
+			s.deliver(dataplane.Disturbed{Epoch: s.q.epoch, Kind: dataplane.KindPair})
 		}
 	}
 	return s.refresh(dirty)
@@ -100,7 +100,7 @@ func (s *session) gone(index uint32) {
 	delete(w.raw, index)
 	if _, known := w.ifaces[index]; known {
 		delete(w.ifaces, index)
-		s.c.opt.Deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
+		s.deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
 	}
 	if p, ok := w.pairs[index]; ok {
 		delete(w.pairs, index)
@@ -165,7 +165,7 @@ func (s *session) tell(i dataplane.Interface) {
 		return
 	}
 	s.world.ifaces[i.Index] = i
-	s.c.opt.Deliver(dataplane.Changed{Epoch: s.q.epoch, Interface: i})
+	s.deliver(dataplane.Changed{Epoch: s.q.epoch, Interface: i})
 }
 
 // readRaw dumps one interface, or with localInterface all.

@@ -340,36 +340,6 @@ func (st *state) multipath(t *table, d dest, src uint8, add bool, raw []byte, be
 	}
 }
 
-// AddRoute puts a route of another source there, as an operator does: dropped.
-func (s *Server) AddRoute(id uint32, af uint8, b [16]byte, length uint8, src uint8) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t := s.st.table(id, af); t != nil {
-		s.st.put(t, dest{b, length}, src, s.st.paths.number(onePath(none, typeDrop, uint32(af), [16]byte{})))
-	}
-}
-
-// RouteCount is how many prefixes of a table the source of a name has.
-func (s *Server) RouteCount(id uint32, af uint8, name string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.st.table(id, af)
-	if t == nil {
-		return 0
-	}
-	for _, src := range s.st.sources {
-		if src.name != name {
-			continue
-		}
-		for d := range t.routes {
-			if _, there := t.of(d, src.id); there {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // routeDetails shows a route.
 func (c *conn) routeDetails(name string, ctx uint32, t *table, d dest, v2 bool) {
 	e := t.routes[d]

@@ -1,10 +1,13 @@
 package vpptest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // pair is a dataplane interface with its companion.
@@ -90,7 +93,7 @@ func (st *state) addPair(v *vif, name, netns string, tun bool) (*pair, int32) {
 	case v.pair != nil:
 		return nil, rvPaired
 	case v.isSub:
-		if parent = st.vifs[v.sup].pair; parent == nil {
+		if parent = st.parentPair(v); parent == nil {
 			return nil, rvNoInterface
 		}
 		if v.flags&subExact == 0 || st.s.opt.NoVLAN {
@@ -113,8 +116,10 @@ func (st *state) addPair(v *vif, name, netns string, tun bool) (*pair, int32) {
 	if st.s.opt.Companions {
 		var err error
 		if p.tap, err = makeTap(netns, name, tun, b.mac, int(b.mtu[0]), parent, v); err != nil {
-			st.s.fail("companion of %v: %v", v, err)
-			return nil, rvHostName
+			if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EINVAL) {
+				st.s.fail("companion of %v: %v", v, err)
+			}
+			return nil, rvHostName // somebody has the name
 		}
 		p.vif = p.tap.index
 	} else {
@@ -143,6 +148,20 @@ func (st *state) addPair(v *vif, name, netns string, tun bool) (*pair, int32) {
 	}
 	st.syncCarrier(v)
 	return p, 0
+}
+
+// parentPair finds the pair whose companion carries that of a sub-interface: of
+// two tags that of the one with the outer tag alone.
+func (st *state) parentPair(v *vif) *pair {
+	if v.inner == 0 {
+		return st.vifs[v.sup].pair
+	}
+	for _, o := range st.vifs {
+		if o != nil && o.isSub && o.sup == v.sup && o.outer == v.outer && o.inner == 0 && o.flags&subDot1AD == v.flags&subDot1AD {
+			return o.pair
+		}
+	}
+	return nil
 }
 
 // delPair removes a pair and its companion.

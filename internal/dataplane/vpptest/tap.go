@@ -106,23 +106,19 @@ func ip(args ...string) error {
 	return nil
 }
 
-// makeVLAN makes a companion of a sub-interface; of two tags only the inner one
-// is made here, on a link for the outer one.
+// makeVLAN makes a companion of a sub-interface, or takes the link that has
+// its name already.
 func makeVLAN(parent, name string, v *vif) error {
-	proto := "802.1Q"
-	if v.flags&subDot1AD != 0 {
+	if _, err := net.InterfaceByName(name); err == nil {
+		return nil
+	}
+	proto, id := "802.1Q", v.outer
+	if v.inner != 0 {
+		id = v.inner
+	} else if v.flags&subDot1AD != 0 {
 		proto = "802.1ad"
 	}
-	if v.inner == 0 {
-		return ip("link", "add", "link", parent, "name", name, "type", "vlan", "protocol", proto, "id", fmt.Sprint(v.outer))
-	}
-	outer := fmt.Sprintf("%s.%d", parent, v.outer)
-	if _, err := net.InterfaceByName(outer); err != nil {
-		if err := ip("link", "add", "link", parent, "name", outer, "type", "vlan", "protocol", proto, "id", fmt.Sprint(v.outer)); err != nil {
-			return err
-		}
-	}
-	return ip("link", "add", "link", outer, "name", name, "type", "vlan", "protocol", "802.1Q", "id", fmt.Sprint(v.inner))
+	return ip("link", "add", "link", parent, "name", name, "type", "vlan", "protocol", proto, "id", fmt.Sprint(id))
 }
 
 // carrier sets what the link shows. A VLAN has that of its parent.
