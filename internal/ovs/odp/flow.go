@@ -118,8 +118,8 @@ type FlowRequest struct {
 
 // AppendFlow appends the request cmd (CmdNew, CmdSet, CmdGet, CmdDel) about a
 // flow; typ is the number of the family and flags are NLM_F_* beside
-// NLM_F_REQUEST: CmdNew without NLM_F_EXCL replaces the actions of a flow that
-// is there. CmdDel with neither key nor UFID is refused here by leaving the
+// NLM_F_REQUEST: CmdNew replaces the actions of a flow that is there, unless
+// NLM_F_EXCL or NLM_F_CREATE forbids it. CmdDel with neither key nor UFID is refused here by leaving the
 // message empty, because it would delete every flow: see AppendFlush.
 func AppendFlow(b []byte, typ uint16, cmd uint8, flags uint16, r *FlowRequest) []byte {
 	start := len(b)

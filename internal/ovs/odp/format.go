@@ -270,8 +270,12 @@ func (v *viewer) tunnel() {
 	if t.HasTTL {
 		v.number(HasTunnel, "tun_ttl", uint64(t.TTL), uint64(m.TTL), 8, 10)
 	}
-	v.number(HasTunnel, "tun_sport", uint64(t.SrcPort), uint64(m.SrcPort), 16, 10)
-	v.number(HasTunnel, "tun_dport", uint64(t.DstPort), uint64(m.DstPort), 16, 10)
+	if t.SrcPort != 0 || m.SrcPort != 0 {
+		v.number(HasTunnel, "tun_sport", uint64(t.SrcPort), uint64(m.SrcPort), 16, 10)
+	}
+	if t.DstPort != 0 || m.DstPort != 0 {
+		v.number(HasTunnel, "tun_dport", uint64(t.DstPort), uint64(m.DstPort), 16, 10)
+	}
 	for _, flag := range []struct {
 		name    string
 		is, see bool

@@ -31,6 +31,35 @@ const (
 	TypeGeneve   PortType = 5
 )
 
+// String gives the name that Open vSwitch has for the type.
+func (t PortType) String() string {
+	switch t {
+	case TypeNetdev:
+		return "netdev"
+	case TypeInternal:
+		return "internal"
+	case TypeGRE:
+		return "gre"
+	case TypeVXLAN:
+		return "vxlan"
+	case TypeGeneve:
+		return "geneve"
+	}
+	return fmt.Sprintf("type %d", uint32(t))
+}
+
+// DefaultDstPort is the UDP port that a tunnel has unless another is asked for
+// (IANA); 0 when the type has none.
+func (t PortType) DefaultDstPort() uint16 {
+	switch t {
+	case TypeVXLAN:
+		return 4789
+	case TypeGeneve:
+		return 6081
+	}
+	return 0
+}
+
 // Port is a port of a datapath (a vport) as the kernel tells of it.
 type Port struct {
 	Datapath uint32 // Datapath.Index
@@ -161,9 +190,9 @@ type PortRequest struct {
 	Type     PortType
 	Name     string // 1 to 15 octets
 	Options  TunnelOptions
-	// PIDs are the netlink ports that get the misses, by the packets' hash. More
-	// than one needs FeatureVportPIDs, and there may not be more than CPUs. A
-	// single 0 has misses dropped.
+	// PIDs are the netlink ports that get the misses, by the packets' hash; without
+	// FeatureVportPIDs the first gets all. There may not be more than CPUs. A single
+	// 0 has misses dropped.
 	PIDs  []uint32
 	Stats PortStats // to begin with
 }
