@@ -93,6 +93,7 @@ func (t *Table) dequeue() (uint32, *entry) {
 // drop removes an entry that stands for nothing.
 func (t *Table) drop(id uint32, e *entry) {
 	if e.want == setNone && e.have == setNone && !e.is(queued|inFlight|waiting|unsupported|marked) {
+		t.succeeded(id, e)
 		t.ent.remove(id)
 	}
 }
@@ -125,6 +126,7 @@ func (t *Table) Next(now time.Time, out []dataplane.Op, max int) []dataplane.Op 
 		}
 		t.dequeue()
 		if set == e.have {
+			t.succeeded(id, e)
 			t.drop(id, e)
 			continue
 		}
@@ -224,10 +226,7 @@ func (t *Table) doneRoute(now time.Time, op *dataplane.Op, err error) {
 	} else {
 		t.sets.release(e.have)
 		e.have = sent
-		if e.tries() > 0 {
-			e.setTries(0)
-			delete(t.failures, id)
-		}
+		t.succeeded(id, e)
 	}
 	t.recount(e, was)
 	if e.is(waiting | unsupported) {
@@ -237,6 +236,14 @@ func (t *Table) doneRoute(now time.Time, op *dataplane.Op, err error) {
 		t.drop(id, e)
 	} else {
 		t.enqueue(id, e)
+	}
+}
+
+// succeeded forgets that an entry was refused.
+func (t *Table) succeeded(id uint32, e *entry) {
+	if e.tries() > 0 {
+		e.setTries(0)
+		delete(t.failures, id)
 	}
 }
 

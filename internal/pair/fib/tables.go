@@ -120,7 +120,7 @@ func (t *Table) forgetTables(fresh bool) {
 		v := &t.fibs[i]
 		v.shown = false
 		if fresh {
-			v.state, v.ours, v.tries, v.retry = absent, v.ours && v.state != absent, 0, time.Time{}
+			v.state, v.tries, v.retry = absent, 0, time.Time{}
 		}
 	}
 }
@@ -129,8 +129,8 @@ func (t *Table) forgetTables(fresh bool) {
 func (t *Table) tablesDone(complete bool) {
 	for i := range t.fibs {
 		v := &t.fibs[i]
-		if complete && !v.shown && v.state == there {
-			v.state = absent
+		if complete && !v.shown {
+			v.state, v.ours = absent, false
 		}
 		t.look(uint16(i))
 	}
@@ -146,7 +146,7 @@ func (t *Table) ready(out []dataplane.Op, i uint16) ([]dataplane.Op, bool) {
 	if v.state == deleting {
 		return out, false
 	}
-	v.state = adding
+	v.state, v.ours = adding, true // also when nobody hears that it was done
 	t.flying++
 	return append(out, dataplane.Op{Kind: dataplane.TableAdd, Family: v.family, Value: v.id, Ref: uint32(i)}), true
 }
@@ -193,9 +193,9 @@ func (t *Table) doneTable(now time.Time, op *dataplane.Op, err error) {
 	t.flying--
 	switch {
 	case op.Kind == dataplane.TableAdd && err == nil:
-		v.state, v.ours, v.tries = there, true, 0
+		v.state, v.tries = there, 0
 	case op.Kind == dataplane.TableAdd:
-		v.state = absent
+		v.state, v.ours = absent, false
 	case err == nil:
 		v.state, v.ours, v.tries = absent, false, 0
 	default:

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,8 +30,27 @@ type kernel struct {
 // sink hands on what the mirror tells.
 type sink struct{ w *world }
 
-func (s sink) LinkChanged(ns model.NS, old, new *rtnl.Link)    { s.w.tab.LinkChanged(ns, old, new) }
-func (s sink) AddrChanged(ns model.NS, old, new *rtnl.Addr)    { s.w.tab.AddrChanged(ns, old, new) }
+func (s sink) LinkChanged(ns model.NS, old, new *rtnl.Link) {
+	if old != nil && (new == nil || (old.Flags^new.Flags)&unix.IFF_UP != 0) {
+		delete(s.w.dead4, [2]uint32{uint32(ns), old.Index})
+	}
+	s.w.tab.LinkChanged(ns, old, new)
+}
+
+func (s sink) AddrChanged(ns model.NS, old, new *rtnl.Addr) {
+	if a := cmp.Or(new, old); a.Family == unix.AF_INET && (old == nil || new == nil) {
+		eng := s.w.kernels[ns].eng
+		l := eng.Link(a.Index)
+		left := slices.ContainsFunc(eng.AddrsOn(a.Index), func(a rtnl.Addr) bool { return a.Family == unix.AF_INET })
+		if k := [2]uint32{uint32(ns), a.Index}; left {
+			delete(s.w.dead4, k)
+		} else if l != nil && l.Flags&unix.IFF_UP != 0 {
+			s.w.dead4[k] = true
+		}
+	}
+	s.w.tab.AddrChanged(ns, old, new)
+}
+
 func (s sink) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh) {}
 func (s sink) NexthopChanged(ns model.NS, o, n *rtnl.Nexthop)  { s.w.tab.NexthopChanged(ns, o, n) }
 func (s sink) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)    {}
@@ -52,6 +72,8 @@ type world struct {
 	connected  map[netip.Prefix]uint32 // link
 	ignoreDown bool
 	unsettled  bool
+	skip       []uint8            // protocols
+	dead4      map[[2]uint32]bool // links that have lost their last IPv4 address
 }
 
 func (w *world) Mirror(ns model.NS) *mirror.Engine {
@@ -84,7 +106,7 @@ func (w *world) Settled() bool                                { return !w.unsett
 // 104) and 5 (not paired), up; a namespace adds 1000 to the dataplane's.
 func newWorld(t testing.TB, n int) *world {
 	w := &world{t: t, now: time.Unix(1000, 0), phys: map[[2]uint32]uint32{}, tables: map[[2]uint32]uint32{},
-		notables: map[[2]uint32]bool{}, connected: map[netip.Prefix]uint32{}}
+		notables: map[[2]uint32]bool{}, connected: map[netip.Prefix]uint32{}, dead4: map[[2]uint32]bool{}}
 	w.plane.routes = map[dataplane.RouteKey]*dataplane.PathSet{}
 	w.plane.tables = map[dataplane.Table]bool{}
 	w.plane.caps = dataplane.Caps{MPLS: true, MaxPaths: 64}
