@@ -47,7 +47,13 @@ type Conn struct {
 	mu      sync.Mutex
 	err     error // why it ended
 	last    uint64
-	pending map[uint64]chan Message
+	pending map[uint64]waiting
+}
+
+// waiting is a request without its answer.
+type waiting struct {
+	ch   chan Message
+	then func(json.RawMessage) error
 }
 
 // NewConn speaks on nc, which it owns from now on.
@@ -55,7 +61,7 @@ func NewConn(nc net.Conn, opt ConnOptions) *Conn {
 	if opt.Probe <= 0 {
 		opt.Probe = 5 * time.Second
 	}
-	c := &Conn{nc: nc, opt: opt, write: make(chan []byte, echoQueue), done: make(chan struct{}), pending: map[uint64]chan Message{}}
+	c := &Conn{nc: nc, opt: opt, write: make(chan []byte, echoQueue), done: make(chan struct{}), pending: map[uint64]waiting{}}
 	c.wg.Add(2)
 	go c.reader()
 	go c.writer()
@@ -93,7 +99,7 @@ func (c *Conn) fail(err error) {
 // Call sends a request and waits for its result. params is a JSON array. The
 // error is an *RPCError when the server refuses.
 func (c *Conn) Call(ctx context.Context, method string, params []byte) (json.RawMessage, error) {
-	replies, err := c.Start(ctx, Request{method, params})
+	replies, err := c.Start(ctx, Request{Method: method, Params: params})
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +110,10 @@ func (c *Conn) Call(ctx context.Context, method string, params []byte) (json.Raw
 type Request struct {
 	Method string
 	Params []byte
+	// Then is called with the result in the order in which the server sent it,
+	// among the notifications, before Wait gives it. An error from it ends the
+	// connection. It must not call the Conn.
+	Then func(result json.RawMessage) error
 }
 
 // Reply is the answer that is to come to a request.
@@ -122,7 +132,7 @@ func (c *Conn) Start(ctx context.Context, list ...Request) ([]*Reply, error) {
 	for _, r := range list {
 		c.last++
 		ch := make(chan Message, 1)
-		c.pending[c.last] = ch
+		c.pending[c.last] = waiting{ch, r.Then}
 		b = AppendRequest(b, c.last, r.Method, r.Params)
 		replies = append(replies, &Reply{c, c.last, r.Method, ch})
 	}
@@ -267,13 +277,21 @@ func (c *Conn) handle(m *Message) error {
 func (c *Conn) reply(m *Message) error {
 	id, err := strconv.ParseUint(string(m.ID), 10, 64)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err != nil || id > c.last {
+		c.mu.Unlock()
 		return protocolError("an answer to request %.60s, which was not sent", m.ID)
 	}
-	if ch := c.pending[id]; ch != nil {
-		delete(c.pending, id)
-		ch <- *m
+	w, ok := c.pending[id]
+	delete(c.pending, id)
+	c.mu.Unlock()
+	if !ok {
+		return nil
 	}
+	if w.then != nil && m.Failed == nil {
+		if err := w.then(m.Result); err != nil {
+			return err
+		}
+	}
+	w.ch <- *m
 	return nil
 }

@@ -1,0 +1,461 @@
+package ovsdb
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	mrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"netbraid/internal/model"
+	"netbraid/internal/nstest"
+	"netbraid/internal/ovs/ovsdb/rfc7047"
+)
+
+// TestConcurrentWriters: ovs-vsctl adds and deletes ports by hand while what
+// is wanted changes all the time. Nobody loses anything.
+func TestConcurrentWriters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.backend()
+	b.Set([]model.Switch{w.bridge("br0")})
+	b.wait("br0 there")
+	const writers, each = 4, 12
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			for j := range each {
+				name := fmt.Sprintf("h%d-%d", i, j)
+				if _, err := w.try("--no-wait", "add-port", "br0", name, "--", "set", "interface", name, "type=internal"); err != nil {
+					t.Error(err)
+				}
+				if j%3 == 2 {
+					if _, err := w.try("--no-wait", "del-port", "br0", name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	rng := mrand.New(mrand.NewPCG(1, 1))
+	stop := make(chan struct{})
+	go func() { wg.Wait(); close(stop) }()
+	sets := 0
+	for done := false; !done; sets++ {
+		select {
+		case <-stop:
+			done = true
+		case <-time.After(time.Duration(rng.IntN(20)) * time.Millisecond):
+			var ports []model.SwitchPort
+			for i := range 30 {
+				if rng.IntN(2) == 0 {
+					ports = append(ports, model.SwitchPort{Name: fmt.Sprintf("n%02d", i), Type: "internal", Tag: uint16(rng.IntN(3))})
+				}
+			}
+			b.Set([]model.Switch{w.bridge("br0", ports...)})
+		}
+	}
+	b.Set([]model.Switch{w.bridge("br0", internal("n00", "n29")...)})
+	b.wait("br0 there n00+ n29+")
+	var want []string
+	for i := range writers {
+		for j := range each {
+			if j%3 != 2 {
+				want = append(want, fmt.Sprintf("h%d-%d", i, j))
+			}
+		}
+	}
+	want = append(want, "n00", "n29")
+	slices.Sort(want)
+	if got := strings.Fields(w.vsctl("list-ports br0")); !slices.Equal(got, want) {
+		t.Errorf("after %d wants, br0 has\n%v, want\n%v", sets, got, want)
+	}
+	t.Logf("%d wants, %d transactions, %d conflicts", sets, strings.Count(b.said(), "ovsdb: wrote"), strings.Count(b.said(), "somebody else was faster"))
+}
+
+// TestRestarts: both daemons are killed at random moments while what is wanted
+// changes, and others work by hand. It always ends as wanted, and what others
+// made is there.
+func TestRestarts(t *testing.T) {
+	t.Parallel()
+	long(t)
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); restarts(t, seed) })
+	}
+}
+
+func restarts(t *testing.T, seed uint64) {
+	w := newWorld(t)
+	rng := mrand.New(mrand.NewPCG(seed, 7))
+	w.vsctl("add-br theirs -- set bridge theirs datapath_type=netdev -- add-port theirs t0 -- set interface t0 type=internal")
+	b := w.backend()
+	hand := []string{"t0"}
+	for round := range 5 {
+		var wants []string
+		for _, name := range []string{"br0", "theirs"} {
+			line := name + " there"
+			for i := range 6 {
+				if rng.IntN(2) == 0 {
+					line += fmt.Sprintf(" %.1s%d-%d+", name, round%2, i)
+				}
+			}
+			wants = append(wants, line)
+		}
+		list := make([]model.Switch, 0, 2)
+		for _, line := range wants {
+			f := strings.Fields(strings.ReplaceAll(line, "+", ""))
+			list = append(list, w.bridge(f[0], internal(f[2:]...)...))
+		}
+		b.Set(list)
+		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
+		server := rng.IntN(3) > 0
+		if server {
+			w.server.kill()
+		}
+		if vswitchd := rng.IntN(2) > 0; vswitchd || !server {
+			w.vswitchd.kill()
+			time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
+			w.startVswitchd()
+		}
+		if server {
+			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+			w.startServer()
+		}
+		name := fmt.Sprintf("hand%d", round)
+		hand = append(hand, name)
+		w.vsctl("--no-wait add-port theirs " + name + " -- set interface " + name + " type=internal")
+		for _, line := range wants {
+			b.wait(line)
+		}
+		want := append(strings.Fields(strings.ReplaceAll(wants[1], "+", ""))[2:], hand...)
+		slices.Sort(want)
+		if got := strings.Fields(w.vsctl("list-ports theirs")); !slices.Equal(got, want) {
+			t.Errorf("round %d: theirs has %v, want %v", round, got, want)
+		}
+	}
+	b.compareReplica(w)
+}
+
+// compareReplica asks for the contents anew and compares them with the copy
+// that has followed every change.
+func (r *run) compareReplica(w *world) {
+	r.t.Helper()
+	r.Close()
+	fresh := prepare(r.opt)
+	defer fresh.stop()
+	var ends [2]string
+	for i := range ends {
+		nc, err := fresh.dial(context.Background())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		s := &session{b: fresh, changed: make(chan struct{}, 1)}
+		s.conn = rfc7047.NewConn(nc, rfc7047.ConnOptions{Notify: s.notify})
+		if err := s.open(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
+		if i == 0 { // let it follow something
+			w.vsctl("add-port theirs zz tag=3 trunks=3,4 -- set interface zz type=internal options:a=b -- set bridge theirs other_config:a=b")
+			w.vsctl("set port zz trunks=4,5,6 tag=[] -- set interface zz options:a=c options:d=e -- set bridge theirs other_config={} -- del-port t0")
+			time.Sleep(200 * time.Millisecond)
+		}
+		s.mu.Lock()
+		ends[i] = dump(s.rep)
+		s.mu.Unlock()
+		s.conn.Close()
+	}
+	if ends[0] != ends[1] {
+		r.t.Errorf("the copy that followed:\n%s\na new one:\n%s", ends[0], ends[1])
+	}
+}
+
+// dump lists the rows of a replica; columns at their default are left out.
+func dump(rep *rfc7047.Replica) string {
+	var lines []string
+	for table, cols := range columns {
+		for uuid, row := range rep.Table(table) {
+			for _, c := range cols {
+				if v := row[c]; len(v.Keys) > 0 && !v.Equal(rep.Schema.Tables[table].Columns[c].Type.Default()) {
+					lines = append(lines, table+" "+uuid+" "+c+" "+v.Text())
+				}
+			}
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// within connects from inside the world's namespace.
+func (w *world) within(b *Backend) {
+	dial := b.dial
+	b.dial = func(ctx context.Context) (nc net.Conn, err error) {
+		err = errors.Join(w.ns.Do(func() error { nc, err = dial(ctx); return err }))
+		return nc, err
+	}
+}
+
+// TestTCP: over TCP, with the server asking for signs of life.
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vsctl(`set-manager ptcp:6640:127.0.0.1 -- set manager . inactivity_probe=1000`)
+	w.server.kill()
+	w.remotes = []string{"--remote=db:Open_vSwitch,Open_vSwitch,manager_options"}
+	w.startServer()
+	b := w.backendWith(Options{Target: "tcp:127.0.0.1:6640"}, w.within)
+	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
+	b.wait("br0 there p0+")
+	time.Sleep(3500 * time.Millisecond) // more than the server would wait
+	b.Set([]model.Switch{w.bridge("br0", internal("p0", "p1")...)})
+	b.wait("br0 there p0+ p1+")
+	if n := strings.Count(b.said(), "ovsdb: connected"); n != 1 {
+		t.Errorf("%d connections:\n%s", n, b.said())
+	}
+}
+
+// TestTLS: over TLS, both sides with certificates of a CA; and refused when
+// the server's are of another one.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	certs(t, w.dir, "ca", "server", "client")
+	other := t.TempDir()
+	certs(t, other, "ca", "client")
+	at := func(n string) string { return filepath.Join(w.dir, n) }
+	w.server.kill()
+	w.remotes = []string{"--remote=pssl:6641:127.0.0.1", "--private-key=" + at("server.key"), "--certificate=" + at("server.pem"), "--ca-cert=" + at("ca.pem")}
+	w.startServer()
+	const target = "ssl:127.0.0.1:6641"
+	b := w.backendWith(Options{Target: target, Cert: at("client.pem"), Key: at("client.key"), CACert: at("ca.pem")}, w.within)
+	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
+	b.wait("br0 there p0+")
+
+	bad := w.backendWith(Options{ID: "bad", Target: target, Cert: at("client.pem"), Key: at("client.key"), CACert: filepath.Join(other, "ca.pem")}, w.within)
+	bad.Set([]model.Switch{w.bridge("br1")})
+	bad.wait("br1 (cannot work with ovsdb-server at " + target + ": TLS with " + target + ": x509: certificate signed by unknown authority*")
+	bad = w.backendWith(Options{ID: "bad", Target: target, Cert: filepath.Join(other, "client.pem"), Key: filepath.Join(other, "client.key"), CACert: at("ca.pem")}, w.within)
+	bad.Set([]model.Switch{w.bridge("br1")})
+	bad.wait("br1 (cannot work with ovsdb-server at " + target + ": *")
+	bad = w.backendWith(Options{ID: "bad", Target: target}, w.within)
+	bad.Set([]model.Switch{w.bridge("br1")})
+	bad.wait(`br1 (cannot work with ovsdb-server at ` + target + `: "` + target + `" needs a certificate, its private key and the CA's certificate)`)
+	if got := w.vsctl("list-br"); got != "br0" {
+		t.Errorf("bridges: %q", got)
+	}
+}
+
+// certs writes certificates of a new CA, the first name: NAME.pem, NAME.key.
+func certs(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	var ca *x509.Certificate
+	var caKey *ecdsa.PrivateKey
+	for i, name := range names {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name + " " + dir},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: i == 0,
+		}
+		parent, parentKey := ca, caKey
+		if i == 0 {
+			c.KeyUsage = x509.KeyUsageCertSign
+			parent, parentKey = c, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if ca, err = x509.ParseCertificate(der); err != nil {
+				t.Fatal(err)
+			}
+			caKey = key
+		}
+		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ext, b := range map[string]*pem.Block{".pem": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+			if err := os.WriteFile(filepath.Join(dir, name+ext), pem.EncodeToMemory(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// fake is a server that gives each connection to a function.
+func fake(t *testing.T, serve func(n int, c net.Conn)) (target string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "ovs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", dir+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { defer c.Close(); serve(n, c) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait(); os.RemoveAll(dir) })
+	return "unix:" + dir + "/s"
+}
+
+// TestGarbage: a server that talks nonsense at any stage is said to do so, and
+// is tried again, less and less often; nothing hangs.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	schema := `{"id":1,"result":{"name":"Open_vSwitch","version":"8.3.1","tables":{` +
+		`"Open_vSwitch":{"columns":{"bridges":{"type":{"key":"uuid","min":0,"max":"unlimited"}},"cur_cfg":{"type":"integer"},"next_cfg":{"type":"integer"}}},` +
+		`"Bridge":{"columns":{"name":{"type":"string"},"ports":{"type":{"key":"uuid","min":0,"max":"unlimited"}},"external_ids":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}},` +
+		`"Port":{"columns":{"name":{"type":"string"},"interfaces":{"type":{"key":"uuid","max":"unlimited"}},"external_ids":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}},` +
+		`"Interface":{"columns":{"name":{"type":"string"},"type":{"type":"string"},"ofport":{"type":{"key":"integer","min":0}},"options":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}},"external_ids":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}}` +
+		`}},"error":null}`
+	for _, c := range []struct{ name, say, want string }{
+		{"not JSON", "HTTP/1.1 400 Bad Request\r\n\r\n", "a message begins with 'H'"},
+		{"deep", strings.Repeat(`{"a":`, 1000), "nested deeper"},
+		{"an answer to nothing", `{"id":77,"result":1,"error":null}`, "which was not sent"},
+		{"neither", `{}`, "neither a request nor a reply"},
+		{"refusal", `{"id":1,"result":null,"error":{"error":"unknown database","details":"no"}}`, "get_schema: unknown database: no"},
+		{"no schema", `{"id":1,"result":[],"error":null}`, "schema"},
+		{"another database", `{"id":1,"result":{"name":"x","tables":{}},"error":null}`, "has no Bridge.external_ids"},
+		{"no contents", schema + `{"id":2,"result":{"Bridge":{"x":{}}},"error":null}`, "update of row"},
+		{"update before the contents", schema + `{"id":null,"method":"update2","params":["netbraid",{}]}`, "before the contents"},
+		{"a bad update", schema + `{"id":2,"result":{},"error":null}{"id":null,"method":"update2","params":["netbraid",{"Frob":{}}]}`, "not monitored"},
+		{"no lock", schema + `{"id":2,"result":{},"error":null}{"id":3,"result":7,"error":null}{"id":4,"result":{},"error":null}`, "answer to lock"},
+		{"the database goes", schema + `{"id":2,"result":{},"error":null}{"id":null,"method":"monitor_canceled","params":["netbraid"]}`, "the database is gone"},
+		{"echoes without end", strings.Repeat(`{"id":1,"method":"echo","params":[]}`, 200000), "that are not read"},
+		{"hangs up", "", "closed the connection"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			attempts := 0
+			target := fake(t, func(n int, nc net.Conn) {
+				mu.Lock()
+				attempts++
+				mu.Unlock()
+				_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+				// Answers may come only after their questions.
+				for _, part := range strings.SplitAfter(c.say, `"error":null}`) {
+					if part == "" {
+						continue
+					}
+					if !strings.HasPrefix(part, `{"id":null`) && !strings.Contains(part, "echo") && !strings.HasPrefix(c.name, "not JSON") && !strings.Contains(part, `"id":4`) {
+						if _, err := nc.Read(make([]byte, 4096)); err != nil {
+							return
+						}
+					}
+					if _, err := io.WriteString(nc, part); err != nil {
+						return
+					}
+				}
+				if c.say != "" {
+					_, _ = io.Copy(io.Discard, nc)
+				}
+			})
+			b := newRun(t, Options{Target: target}, nil)
+			b.Set([]model.Switch{{Name: "br0"}})
+			nstest.Eventually(t, waitTime, func() string {
+				if s := b.said(); !strings.Contains(s, c.want) {
+					return s
+				}
+				return ""
+			})
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			if attempts > 8 {
+				t.Errorf("%d connections in a second", attempts)
+			}
+		})
+	}
+}
+
+// TestSilentServer: one that says nothing any more is given up, and another
+// connection is made.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	connections := make(chan int, 10)
+	target := fake(t, func(n int, nc net.Conn) {
+		connections <- n
+		_, _ = io.Copy(io.Discard, nc)
+	})
+	nc, err := net.Dial("unix", strings.TrimPrefix(target, "unix:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	conn := rfc7047.NewConn(nc, rfc7047.ConnOptions{Probe: 100 * time.Millisecond})
+	defer conn.Close()
+	_, err = conn.Call(context.Background(), "get_schema", []byte(`["x"]`))
+	if d := time.Since(start); err == nil || !strings.Contains(err.Error(), "silent for 200ms") || d < 200*time.Millisecond || d > 2*time.Second {
+		t.Errorf("after %v: %v", d, err)
+	}
+	if Available(target) {
+		t.Error("a server that says nothing is available")
+	}
+}
+
+// TestUnreachable: no server, then one; and a server that goes.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.kill()
+	if Available(w.target()) {
+		t.Error("a server that is not there is available")
+	}
+	b := w.backend()
+	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
+	b.wait("br0 (cannot work with ovsdb-server at " + w.target() + ": dial unix*")
+	b.Set([]model.Switch{w.bridge("br0", internal("p0")...), w.bridge("br1")})
+	b.wait("br1 (cannot work*")
+	time.Sleep(time.Second)
+	if n := strings.Count(b.said(), "cannot reach"); n != 1 {
+		t.Errorf("said %d times that it cannot be reached:\n%s", n, b.said())
+	}
+	w.startServer()
+	b.wait("br0 there p0+")
+	b.wait("br1 there")
+	w.server.kill()
+	b.wait("br0 (cannot work*")
+	if p := b.state("br0").Ports; len(p) != 1 || p[0].Number == 0 {
+		t.Errorf("ports while the server is away: %+v", p)
+	}
+	w.newDatabaseInPlace()
+	w.startServer()
+	b.wait("br0 there p0+")
+}
+
+// newDatabaseInPlace lets the database begin anew, empty.
+func (w *world) newDatabaseInPlace() {
+	w.t.Helper()
+	if err := os.Remove(w.dir + "/conf.db"); err != nil {
+		w.t.Fatal(err)
+	}
+	w.newDatabase()
+}

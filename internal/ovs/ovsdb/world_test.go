@@ -1,0 +1,295 @@
+package ovsdb
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"netbraid/internal/model"
+	"netbraid/internal/nstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is Open vSwitch by itself: its two daemons in a network namespace,
+// with a database and sockets that nobody else uses.
+type world struct {
+	t        testing.TB
+	ns       *nstest.NS
+	dir      string
+	datapath string // "netdev", or "system" for the kernel's
+	remotes  []string
+	server   *daemon
+	vswitchd *daemon
+}
+
+// newWorld starts Open vSwitch with an empty database and the userspace
+// datapath.
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, ns: nstest.New(t), datapath: "netdev"}
+	if _, err := exec.LookPath("ovs-vswitchd"); err != nil {
+		t.Skip("needs Open vSwitch: run scripts/deps")
+	}
+	dir, err := os.MkdirTemp("/tmp", "ovs") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w.dir = dir
+	w.ns.IP("link set lo up")
+	w.newDatabase()
+	w.startServer()
+	w.startVswitchd()
+	return w
+}
+
+func (w *world) newDatabase() {
+	w.t.Helper()
+	w.ns.Run("ovsdb-tool create " + w.dir + "/conf.db /usr/share/openvswitch/vswitch.ovsschema")
+}
+
+func (w *world) target() string { return "unix:" + w.dir + "/db.sock" }
+
+// daemon is a program that goes with the test.
+type daemon struct {
+	t   testing.TB
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+// start starts a program; it outlives a test binary that is killed by ten
+// minutes at most.
+func (w *world) start(args ...string) *daemon {
+	w.t.Helper()
+	d := &daemon{t: w.t, cmd: exec.Command("timeout", append([]string{"--foreground", "-k", "1", "600"}, args...)...)}
+	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
+	d.cmd.Env = append(os.Environ(), "OVS_RUNDIR="+w.dir, "OVS_DBDIR="+w.dir, "OVS_LOGDIR="+w.dir, "OVS_SYSCONFDIR="+w.dir)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := w.ns.Do(d.cmd.Start); err != nil {
+		w.t.Fatalf("%s: %v", args[0], err)
+	}
+	w.t.Cleanup(func() {
+		d.kill()
+		if w.t.Failed() {
+			w.t.Logf("%s said:\n%s", args[0], d.out.String())
+		}
+	})
+	return d
+}
+
+func (d *daemon) signal(sig syscall.Signal) {
+	d.t.Helper()
+	if err := syscall.Kill(-d.cmd.Process.Pid, sig); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// kill ends the program as a crash would, with all that it has started.
+func (d *daemon) kill() {
+	if d.cmd == nil {
+		return
+	}
+	_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+	_ = d.cmd.Wait()
+	d.cmd = nil
+}
+
+func (w *world) startServer() {
+	w.t.Helper()
+	args := []string{"ovsdb-server", w.dir + "/conf.db", "--remote=p" + w.target(), "--unixctl=" + w.dir + "/dbctl", "--no-chdir", "-vconsole:warn"}
+	w.server = w.start(append(args, w.remotes...)...)
+	w.waitSocket()
+}
+
+func (w *world) waitSocket() {
+	w.t.Helper()
+	nstest.Eventually(w.t, 10*time.Second, func() string {
+		if Available(w.target()) {
+			return ""
+		}
+		return "ovsdb-server does not answer"
+	})
+}
+
+func (w *world) startVswitchd() {
+	w.t.Helper()
+	w.vswitchd = w.start("ovs-vswitchd", w.target(), "--unixctl="+w.dir+"/vctl", "--no-chdir", "-vconsole:warn", "--log-file="+filepath.Join(w.dir, "vswitchd.log"))
+}
+
+// try runs ovs-vsctl.
+func (w *world) try(args ...string) (string, error) {
+	return w.ns.Try("ovs-vsctl", append([]string{"--timeout=20", "--db=" + w.target()}, args...)...)
+}
+
+// vsctl runs ovs-vsctl with a line of words.
+func (w *world) vsctl(line string) string {
+	w.t.Helper()
+	out, err := w.try(strings.Fields(line)...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// row is what ovs-vsctl shows of a row, by column.
+type row map[string]any
+
+// list reads rows of a table with ovs-vsctl, by name (or target).
+func (w *world) list(table string, columns ...string) map[string]row {
+	w.t.Helper()
+	out := w.vsctl("--format=json --data=json --columns=" + strings.Join(columns, ",") + " list " + table)
+	var in struct {
+		Headings []string
+		Data     [][]any
+	}
+	if err := json.Unmarshal([]byte(out), &in); err != nil {
+		w.t.Fatalf("%v: %s", err, out)
+	}
+	rows := map[string]row{}
+	for _, d := range in.Data {
+		r := row{}
+		for i, h := range in.Headings {
+			r[h] = d[i]
+		}
+		rows[fmt.Sprint(r[columns[0]])] = r
+	}
+	return rows
+}
+
+// config is next_cfg: how often anybody has changed anything.
+func (w *world) config() string { return w.vsctl("get Open_vSwitch . next_cfg") }
+
+// run is a backend with what it has reported.
+type run struct {
+	*Backend
+	t   testing.TB
+	log *bytes.Buffer
+	mu  *sync.Mutex
+	now map[string]model.SwitchState
+	n   int // reports
+}
+
+func (w *world) backend() *run {
+	w.t.Helper()
+	return w.backendWith(Options{Target: w.target()}, nil)
+}
+
+func (w *world) backendWith(opt Options, change func(*Backend)) *run { return newRun(w.t, opt, change) }
+
+func newRun(t testing.TB, opt Options, change func(*Backend)) *run {
+	r := &run{t: t, log: &bytes.Buffer{}, mu: &sync.Mutex{}, now: map[string]model.SwitchState{}}
+	opt.Log = slog.New(slog.NewTextHandler(lockedWriter{r}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opt.Report = func(s model.SwitchState) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.now[s.Name] = s
+		r.n++
+	}
+	r.Backend = prepare(opt)
+	if change != nil {
+		change(r.Backend)
+	}
+	go r.run()
+	t.Cleanup(func() {
+		r.Close()
+		if t.Failed() {
+			t.Logf("the backend said:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+type lockedWriter struct{ r *run }
+
+func (l lockedWriter) Write(b []byte) (int, error) {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	return l.r.log.Write(b)
+}
+
+// said is the log so far.
+func (r *run) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
+}
+
+// state is what was reported of a switch last.
+func (r *run) state(name string) model.SwitchState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now[name]
+}
+
+// line is a state in one line: "br0 there: p1=1 p2=2(error)".
+func line(s model.SwitchState) string {
+	var b strings.Builder
+	b.WriteString(s.Name)
+	if s.There {
+		b.WriteString(" there")
+	}
+	if s.Err != "" {
+		fmt.Fprintf(&b, " (%s)", s.Err)
+	}
+	for _, p := range s.Ports {
+		b.WriteString(" " + p.Name)
+		if p.Foreign {
+			b.WriteString("!")
+		}
+		if p.Number != 0 {
+			b.WriteString("+")
+		}
+		if p.Err != "" {
+			fmt.Fprintf(&b, "(%s)", p.Err)
+		}
+	}
+	return b.String()
+}
+
+// wait waits until a switch is reported as said in the notation of line; a
+// want that ends in * is a beginning.
+func (r *run) wait(want string) {
+	r.t.Helper()
+	name, _, _ := strings.Cut(want, " ")
+	nstest.Eventually(r.t, waitTime, func() string {
+		got := line(r.state(name))
+		if prefix, ok := strings.CutSuffix(want, "*"); got == want || ok && strings.HasPrefix(got, prefix) {
+			return ""
+		}
+		return "reported: " + got + "\nwant:     " + want
+	})
+}
+
+const waitTime = 30 * time.Second
+
+// internal makes ports of type internal.
+func internal(names ...string) []model.SwitchPort {
+	var list []model.SwitchPort
+	for _, n := range names {
+		list = append(list, model.SwitchPort{Name: n, Type: "internal"})
+	}
+	return list
+}
+
+// bridge makes a switch on the datapath of the world.
+func (w *world) bridge(name string, ports ...model.SwitchPort) model.Switch {
+	return model.Switch{Name: name, Backend: "ovsdb", DatapathType: w.datapath, Ports: ports}
+}
+
+// long leaves a test of ten seconds and more out of the quick check.
+func long(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s and more; run without -short")
+	}
+}
