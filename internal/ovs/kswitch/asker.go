@@ -44,7 +44,7 @@ func (a *asker) ask(req []byte, fn func(bodies [][]byte)) error {
 	for {
 		ended := false
 		var failed error
-		overruns, err := a.receive(a.buf, true, func(b []byte) {
+		overruns, err := a.receive(a.buf, maxAnswers, true, func(b []byte) {
 			bodies = bodies[:0]
 			eachMessage(b, func(m message) bool {
 				switch {
@@ -79,7 +79,7 @@ func (a *asker) ask(req []byte, fn func(bodies [][]byte)) error {
 func (a *asker) drain() {
 	for {
 		n := 0
-		if _, err := a.receive(a.buf, false, func([]byte) { n++ }); n == 0 || err != nil {
+		if _, err := a.receive(a.buf, maxAnswers, false, func([]byte) { n++ }); n == 0 || err != nil {
 			return
 		}
 	}

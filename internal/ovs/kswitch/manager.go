@@ -221,7 +221,7 @@ func (m *Manager) hear() {
 	buf := make([]byte, maxDatagram+dumpSize)
 	for {
 		changed := map[uint32]bool{}
-		overruns, err := m.group.receive(buf, true, func(b []byte) {
+		overruns, err := m.group.receive(buf, maxAnswers, true, func(b []byte) {
 			eachMessage(b, func(msg message) bool {
 				if h, _, err := odp.ParseHeader(msg.body); err == nil {
 					changed[h.Datapath] = true
@@ -229,7 +229,7 @@ func (m *Manager) hear() {
 				return true
 			})
 		})
-		if errors.Is(err, os.ErrClosed) || m.ctx.Err() != nil {
+		if m.ctx.Err() != nil {
 			return
 		}
 		m.mu.Lock()

@@ -1,10 +1,9 @@
 package kswitch
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,14 +15,17 @@ import (
 
 // plane runs one datapath: it answers its upcalls and keeps its flows.
 type plane struct {
-	log    *slog.Logger
-	fam    families
-	dp     uint32
-	upcall *socket
-	reader *asker // for dumps of flows
-	wake   chan struct{}
-	stop   chan struct{}
-	done   sync.WaitGroup
+	log *slog.Logger
+	fam families
+	dp  uint32
+	// The ports are spread over several sockets, so that a flood from one of them
+	// costs only a few others their first frames.
+	upcalls []*socket
+	next    int    // the socket of the next port
+	reader  *asker // for dumps of flows
+	wake    chan struct{}
+	stop    chan struct{}
+	done    sync.WaitGroup
 
 	mu      sync.Mutex // of what follows
 	bridge  *l2.Bridge
@@ -51,39 +53,74 @@ func monotonic() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// upcallSockets is over how many sockets the ports of a bridge are spread.
+const upcallSockets = 8
+
 // newPlane opens the sockets of a datapath. Its misses come when the ports are
-// told the number of p.upcall.
-func newPlane(nsfd int, fam families, dp uint32, o l2.Options, log *slog.Logger) (*plane, error) {
-	p := &plane{log: log, fam: fam, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1), stop: make(chan struct{})}
-	var err error
-	if p.upcall, err = openSocket(nsfd, upcallBuffer); err != nil {
-		return nil, err
+// told a number of socketNumber.
+func newPlane(nsfd int, fam families, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
+	p = &plane{log: log, fam: fam, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	for range upcallSockets {
+		s, err := openSocket(nsfd, upcallBuffer)
+		if err != nil {
+			return p, err
+		}
+		p.upcalls = append(p.upcalls, s)
 	}
 	if p.reader, err = openAsker(nsfd); err != nil {
-		p.upcall.close()
-		return nil, err
+		return p, err
 	}
-	if p.w, err = newWriter(nsfd, fam, dp); err != nil {
-		p.upcall.close()
-		p.reader.close()
-		return nil, err
-	}
-	return p, nil
+	p.w, err = newWriter(nsfd, fam, dp)
+	return p, err
+}
+
+// socketNumber is the netlink port that the misses of one more port are to come
+// to.
+func (p *plane) socketNumber() uint32 {
+	p.next++
+	return p.upcalls[p.next%len(p.upcalls)].port
+}
+
+// isOurs tells whether misses come to us that go to these netlink ports.
+func (p *plane) isOurs(pids []uint32) bool {
+	return len(pids) == 1 && slices.ContainsFunc(p.upcalls, func(s *socket) bool { return s.port == pids[0] })
 }
 
 func (p *plane) start() {
-	p.done.Add(2)
-	go p.answer()
+	p.done.Add(1 + len(p.upcalls))
+	for _, s := range p.upcalls {
+		go p.answer(s)
+	}
 	go p.pollFlows()
+}
+
+func (p *plane) stopped() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // close ends the goroutines; the datapath stays as it is.
 func (p *plane) close() {
 	close(p.stop)
-	p.upcall.close()
-	p.reader.close()
+	for _, s := range p.upcalls {
+		s.close()
+	}
+	if p.reader != nil {
+		p.reader.close()
+	}
 	p.done.Wait()
-	p.w.sock.close()
+	if p.w != nil {
+		p.w.sock.close()
+	}
 }
 
 // setPorts tells which ports take part, and has the flows agree before it
@@ -119,14 +156,15 @@ func (p *plane) flush() {
 	}
 }
 
-// answer takes upcalls until the socket is closed.
-func (p *plane) answer() {
+// answer takes upcalls until the socket is closed. Those of the sockets take
+// turns: a batch is bounded, and the lock goes to who waits for the longest.
+func (p *plane) answer(s *socket) {
 	defer p.done.Done()
 	slab := make([]byte, slabSize)
 	var batch [][]byte
 	for {
 		batch = batch[:0]
-		overruns, err := p.upcall.receive(slab, true, func(b []byte) { batch = append(batch, b) })
+		overruns, err := s.receive(slab, maxUpcalls, true, func(b []byte) { batch = append(batch, b) })
 		p.mu.Lock()
 		if overruns > 0 {
 			p.counts.overruns += uint64(overruns)
@@ -136,7 +174,7 @@ func (p *plane) answer() {
 			p.frames(batch)
 		}
 		p.mu.Unlock()
-		if errors.Is(err, os.ErrClosed) {
+		if p.stopped() {
 			return
 		}
 		if err != nil {

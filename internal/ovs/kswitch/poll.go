@@ -25,10 +25,8 @@ func (p *plane) pollFlows() {
 		began := monotonic()
 		more, err := p.poll(full)
 		took := monotonic() - began
-		select {
-		case <-p.stop:
+		if p.stopped() {
 			return
-		default:
 		}
 		if err != nil {
 			p.log.Warn("read flows", "err", err)

@@ -3,6 +3,8 @@ package kswitch
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -142,12 +144,12 @@ func (s *ports) sort(shown []odp.Port, wanted map[string]*model.SwitchPort) (rem
 
 // adopt has the misses of all members come to us.
 func (s *ports) adopt() error {
-	pid := s.b.plane.upcall.port
-	for _, p := range s.byName {
-		if len(p.PIDs) == 1 && p.PIDs[0] == pid {
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		p := s.byName[name]
+		if s.b.plane.isOurs(p.PIDs) {
 			continue
 		}
-		err := s.m.ask.setPID(s.m.fam, p.Datapath, p.Number, pid)
+		err := s.m.ask.setPID(s.m.fam, p.Datapath, p.Number, s.b.plane.socketNumber())
 		if err != nil && !errors.Is(err, unix.ENODEV) {
 			return fmt.Errorf("take over port %s of datapath %s: %w", p.Name, s.b.name, err)
 		}
@@ -219,7 +221,7 @@ func (s *ports) make(w *model.Switch) error {
 func (s *ports) makePort(p *model.SwitchPort) bool {
 	st := s.b.ports[p.Name]
 	got, err := s.m.ask.makePort(s.m.fam, &odp.PortRequest{
-		Datapath: s.b.plane.dp, Name: p.Name, Type: s.types[p.Name], Number: p.Number, PIDs: []uint32{s.b.plane.upcall.port},
+		Datapath: s.b.plane.dp, Name: p.Name, Type: s.types[p.Name], Number: p.Number, PIDs: []uint32{s.b.plane.socketNumber()},
 	})
 	if err != nil {
 		delete(s.made.Ports, p.Name)

@@ -21,7 +21,9 @@ const (
 	upcallBuffer = 4 << 20 // of the kernel, for frames that wait for us
 	sendBuffer   = 1 << 20
 	maxDatagram  = 72 << 10 // the largest upcall: 64 KiB of packet, its key, its headers
-	slabSize     = 4 * maxDatagram
+	slabSize     = 2 * maxDatagram
+	maxUpcalls   = 64       // that are answered at once
+	maxAnswers   = 1 << 10  // datagrams that are looked at at once
 	dumpSize     = 64 << 10 // the kernel fills up to 32 KiB
 )
 
@@ -89,28 +91,28 @@ func (s *socket) send(b []byte) error {
 }
 
 // receive takes datagrams from the kernel, one after the other into buf, and
-// calls fn with each, as long as there are any and buf has room for the largest;
-// it waits for the first if wait is set. overruns counts how often the kernel
-// says that it had no room for one.
-func (s *socket) receive(buf []byte, wait bool, fn func([]byte)) (overruns int, err error) {
-	took := false
+// calls fn with each, as long as there are any and buf has room for the largest,
+// at most limit; it waits for the first if wait is set. overruns counts how often
+// the kernel says that it had no room for one.
+func (s *socket) receive(buf []byte, limit int, wait bool, fn func([]byte)) (overruns int, err error) {
+	took := 0
 	werr := s.raw.Read(func(fd uintptr) bool {
-		for len(buf) >= maxDatagram {
+		for len(buf) >= maxDatagram && took < limit {
 			n, from, errno := recvfrom(fd, buf)
 			switch {
 			case errno == unix.EINTR:
 				continue
 			case errno == unix.ENOBUFS:
 				overruns++
-				took = true
+				took++
 				continue
 			case errno == unix.EAGAIN:
-				return took || !wait
+				return took > 0 || !wait
 			case errno != 0:
 				err = errno
 				return true
 			}
-			took = true
+			took++
 			if from != 0 || n > len(buf) {
 				continue // not of the kernel, or longer than the kernel makes them
 			}

@@ -88,11 +88,25 @@ func toFound(f *odp.Flow, full bool) (s l2.Found, mine bool) {
 	if !mine || !full {
 		return s, mine && f.UFID == ""
 	}
-	m := &f.Match.Mask
-	bare := odp.FlowKey{Has: m.Has, InPort: 1<<32 - 1, EthSrc: odp.Broadcast, EthDst: odp.Broadcast, VLAN: m.VLAN, CVLAN: m.CVLAN}
-	if f.UFID != "" || f.Match.Exact || *m != bare {
+	if f.UFID != "" || f.Match.Exact || !isOurMask(f.Match.Mask, s.Key) {
 		return s, false
 	}
 	s.Actions, mine = toActions(f.Actions)
 	return s, mine
+}
+
+// isOurMask tells whether a mask is that of match(k). The kernel shows it with
+// the fields that are not matched, and with the tags, which always are.
+func isOurMask(m odp.FlowKey, k l2.Key) bool {
+	want := match(k).Mask
+	want.Has = m.Has
+	if k.Tag.TPID != 0 {
+		want.VLAN = odp.VLANTag{Type: 0xffff, TCI: 0xffff}
+	}
+	if k.Inner.TPID != 0 {
+		want.CVLAN = want.VLAN
+	}
+	// There, and matched by no bit.
+	m.Tunnel.HasTTL, m.Tunnel.HasTOS, m.Tunnel.HasID = false, false, false
+	return m == want
 }

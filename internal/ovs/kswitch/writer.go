@@ -64,8 +64,9 @@ func (w *writer) change(c *l2.Change) {
 	}
 	w.actions = appendActions(w.actions[:0], c.Actions)
 	r.Actions = w.actions
-	// Without NLM_F_EXCL: it may be there because two frames came at once.
-	w.buf = odp.AppendFlow(w.buf, w.fam.flow, odp.CmdNew, unix.NLM_F_CREATE, &r)
+	// Neither NLM_F_EXCL nor NLM_F_CREATE, of which the datapath makes the same:
+	// a flow that is there gets these actions.
+	w.buf = odp.AppendFlow(w.buf, w.fam.flow, odp.CmdNew, 0, &r)
 	w.done(start, seqPut)
 	w.puts++
 }
@@ -101,7 +102,7 @@ func (w *writer) flush() {
 	w.buf = w.buf[:0]
 	for {
 		n := 0
-		overruns, err := w.sock.receive(w.answers, false, func(b []byte) {
+		overruns, err := w.sock.receive(w.answers, maxAnswers, false, func(b []byte) {
 			n++
 			eachMessage(b, w.refusal)
 		})

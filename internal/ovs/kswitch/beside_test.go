@@ -1,0 +1,136 @@
+package kswitch
+
+import (
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/model"
+	"netbraid/internal/ovs/odp"
+	"netbraid/internal/vmtest"
+)
+
+// measured is what a switch does for two stations.
+type measured struct {
+	first, established time.Duration // medians of round trips
+	mbits              float64       // of one TCP connection
+}
+
+// measure has two stations ping each other, first with nothing known (forget is
+// called before), then with everything known, and send.
+func (w *world) measure(a, b *station, forget func()) (m measured) {
+	w.t.Helper()
+	b.echo(w.t)
+	c := a.socket(w.t, 0)
+	median := func(n int, before func()) time.Duration {
+		var all []time.Duration
+		for range n {
+			before()
+			d, ok := a.ping(c, b, 3*time.Second)
+			if !ok {
+				w.t.Fatal("no answer")
+			}
+			all = append(all, d)
+		}
+		slices.Sort(all)
+		return all[n/2]
+	}
+	m.first = median(40, func() {
+		a.IP("neigh flush dev eth0")
+		b.IP("neigh flush dev eth0")
+		forget()
+		time.Sleep(20 * time.Millisecond)
+	})
+	m.established = median(3000, func() {})
+	m.mbits = w.tcp(a, b, 3*time.Second)
+	return m
+}
+
+// tcp sends over one connection for a while and gives Mbit/s.
+func (w *world) tcp(a, b *station, d time.Duration) float64 {
+	w.t.Helper()
+	var l net.Listener
+	if err := b.Do(func() (err error) { l, err = net.Listen("tcp4", b.addr+":5001"); return err }); err != nil {
+		w.t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan int64, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			got <- 0
+			return
+		}
+		defer c.Close()
+		buf, n := make([]byte, 1<<20), int64(0)
+		for {
+			k, err := c.Read(buf)
+			n += int64(k)
+			if err != nil {
+				got <- n
+				return
+			}
+		}
+	}()
+	var c net.Conn
+	if err := a.Do(func() (err error) { c, err = net.Dial("tcp4", b.addr+":5001"); return err }); err != nil {
+		w.t.Fatal(err)
+	}
+	began := time.Now()
+	buf := make([]byte, 1<<20)
+	for time.Since(began) < d {
+		if _, err := c.Write(buf); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	c.(*net.TCPConn).CloseWrite()
+	n := <-got
+	_, _ = io.Copy(io.Discard, c)
+	c.Close()
+	return float64(n) * 8 / time.Since(began).Seconds() / 1e6
+}
+
+// TestBesideBridge measures the switch beside a Linux bridge in the same
+// machine. What is known is forwarded by the kernel in both; the first frame of a
+// station goes through our process here.
+func TestBesideBridge(t *testing.T) {
+	vmtest.Require(t)
+	w := newWorld(t, 4)
+	st := w.stations
+	w.IP("link add lb type bridge")
+	w.IP("link set lb up")
+	w.IP("link set p3 master lb")
+	w.IP("link set p4 master lb")
+	m := w.manager()
+	m.Set([]model.Switch{{Name: "br0", Ports: []model.SwitchPort{{Name: "p1"}, {Name: "p2"}}}})
+	w.settled("br0", 2)
+	p, err := m.plane("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := openAsker(w.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	ours := w.measure(st[0], st[1], func() {
+		if err := a.ask(odp.AppendFlush(nil, p.fam.flow, unix.NLM_F_ACK, p.dp), nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	bridge := w.measure(st[2], st[3], func() {})
+	s, err := m.Status("br0")
+	if err != nil || s.Lost != 0 || s.Refused != 0 {
+		t.Errorf("lost %d, refused %d (%v), %v", s.Lost, s.Refused, s.LastRefusal, err)
+	}
+	for name, x := range map[string]measured{"netbraid": ours, "Linux bridge": bridge} {
+		t.Logf("%-13s first %v, established %v, TCP %.0f Mbit/s", name, x.first, x.established, x.mbits)
+	}
+	if ours.established > 3*bridge.established || ours.mbits < bridge.mbits/3 {
+		t.Error("what is known is forwarded far slower than by a bridge")
+	}
+}

@@ -1,0 +1,147 @@
+package kswitch
+
+import (
+	"encoding/binary"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"netbraid/internal/model"
+	"netbraid/internal/nstest"
+	"netbraid/internal/vmtest"
+)
+
+// stream sends numbered datagrams every millisecond, and counts those that
+// arrive.
+type stream struct {
+	sent, arrived atomic.Int64
+	stop          chan struct{}
+}
+
+func startStream(t *testing.T, from, to *station, port int) *stream {
+	s := &stream{stop: make(chan struct{})}
+	rx, tx := to.socket(t, port), from.socket(t, 0)
+	go func() {
+		buf := make([]byte, 64)
+		for {
+			if _, _, err := rx.ReadFromUDP(buf); err != nil {
+				return
+			}
+			s.arrived.Add(1)
+		}
+	}()
+	go func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-s.stop:
+				return
+			case <-tick.C:
+			}
+			n := s.sent.Load()
+			if _, err := tx.WriteToUDP(binary.BigEndian.AppendUint64(nil, uint64(n)), &net.UDPAddr{IP: net.ParseIP(to.addr), Port: port}); err == nil {
+				s.sent.Add(1)
+			}
+		}
+	}()
+	return s
+}
+
+// end stops the stream and gives what was lost.
+func (s *stream) end() (sent, lost int64) {
+	close(s.stop)
+	time.Sleep(300 * time.Millisecond)
+	sent = s.sent.Load()
+	return sent, sent - s.arrived.Load()
+}
+
+// TestKilledProcessCostsNoPacket kills the process with SIGKILL while two
+// stations send to each other and a third one is silent, and starts another
+// one: not one datagram is lost, what the first one knew is known to the next,
+// and stations that are new since then are reached again.
+func TestKilledProcessCostsNoPacket(t *testing.T) {
+	vmtest.Require(t)
+	w := newWorld(t, 3)
+	br := w.bridge("br0")
+	br.Ports[0].Tag, br.Ports[1].Tag, br.Ports[2].Tag = 10, 10, 10
+	first := w.startChild(br)
+	for _, s := range w.stations {
+		s.echo(t)
+	}
+	w.mustPing(w.stations[0], w.stations[1])
+	w.mustPing(w.stations[1], w.stations[0])
+	there, back := startStream(t, w.stations[0], w.stations[1], 4000), startStream(t, w.stations[1], w.stations[0], 4001)
+	time.Sleep(2 * time.Second)
+	first.kill()
+	time.Sleep(12 * time.Second) // longer than an idle flow lives
+	second := w.startChild(br)
+	time.Sleep(4 * time.Second)
+	second.kill()
+	third := w.startChild(br)
+	time.Sleep(4 * time.Second)
+	for name, s := range map[string]*stream{"there": there, "back": back} {
+		sent, lost := s.end()
+		if t.Logf("%s: %d datagrams sent, %d lost", name, sent, lost); lost != 0 || sent < 5000 {
+			t.Errorf("%s: %d of %d lost", name, lost, sent)
+		}
+	}
+	w.mustPing(w.stations[0], w.stations[2])
+	for i, c := range []*child{second, third} {
+		if out := c.out.String(); !strings.Contains(out, "taken over") || strings.Contains(out, "level=WARN") {
+			t.Errorf("process %d: %s", i+2, out)
+		}
+	}
+	third.kill()
+
+	// The last one is asked to leave: nothing is wanted any more.
+	m := w.manager()
+	m.Set(nil)
+	nstest.Eventually(t, 10*time.Second, func() string {
+		if out, err := w.Try("ip", "link", "show", "br0"); err == nil {
+			return "br0 is still there: " + out
+		}
+		return ""
+	})
+}
+
+// TestAdoptedStationsAreKnown holds that a process that takes over sends to a
+// station that it has not heard itself without flooding.
+func TestAdoptedStationsAreKnown(t *testing.T) {
+	vmtest.Require(t)
+	w := newWorld(t, 3)
+	br := w.bridge("br0")
+	first := w.startChild(br)
+	a, b, c := w.stations[0].tap(t), w.stations[1].tap(t), w.stations[2].tap(t)
+	a.send(t, frameOf(mac(1), broadcast, nil, 1))
+	time.Sleep(200 * time.Millisecond)
+	b.send(t, frameOf(mac(2), mac(1), nil, 2)) // a flow from 2 to 1
+	if got, ok := a.next(); !ok || got.number != 2 {
+		t.Fatalf("%+v %v", got, ok)
+	}
+	first.kill()
+	m := w.manager()
+	m.Set([]model.Switch{br})
+	w.settled("br0", 3)
+	nstest.Eventually(t, 5*time.Second, func() string {
+		if s, err := m.Status("br0"); err != nil || !s.Adopted {
+			return "flows are not read"
+		}
+		return ""
+	})
+	for c2, ok := c.next(); ok; c2, ok = c.next() {
+		_ = c2 // the broadcast
+	}
+	c.send(t, frameOf(mac(3), mac(2), nil, 3))
+	if got, ok := b.next(); !ok || got.number != 1 { // the broadcast
+		t.Errorf("station 2 got %+v, %v", got, ok)
+	}
+	if got, ok := b.next(); !ok || got.number != 3 {
+		t.Errorf("station 2 got %+v, %v", got, ok)
+	}
+	if got, ok := a.next(); ok {
+		t.Errorf("station 1 got %+v: it was flooded", got)
+	}
+}
