@@ -31,6 +31,24 @@
 //	        "last-resync-ms", "lag-ms", "buffer" (of the socket, where it is
 //	        known), "parameters": {…}}]}
 //
+// # Object netbraid.pair
+//
+//	list    {"pairs": [{"name", "dataplane", "phy", "host", "netns", "sync",
+//	        "auto_subif", "tun", "queues", "added" (at run time)}]}
+//	status  {"dataplanes": [{"name", "type", "socket" or "netns", "state" (live,
+//	        reading, connecting, waiting), "error", "retry-in-ms", "since" (s),
+//	        "version", "missing", "pending", "in-flight", "errors", "pairs":
+//	        [{"name", "phy", "host", "netns", "state", "parent", "vlan",
+//	        "phy-index", "host-index", "tun", "attributes": {NAME: {"owner",
+//	        "dataplane", "linux", "in-step"}}, "errors"}], "more": n, "fib":
+//	        {"phase", "routes", "have", "differences", …, "skipped": [{"ns",
+//	        "reason", "routes"}], "failed": [{"route", "table", "message",
+//	        "attempts", "retry-in-ms"}]}}]}
+//	add     {"ok", "problems", "more"} as reload; the arguments are the options of
+//	        a section of type pair, and its name
+//	del     only of a pair that add has added; Not supported (8) of one of the
+//	        configuration
+//
 // # Object netbraid.ovs
 //
 //	status    {"bridges": [{"name", "backend", "there", "error", "datapath_type",

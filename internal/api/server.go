@@ -90,6 +90,7 @@ func NewServer(back Backend, bus Bus, o Options) (*Server, error) {
 		{"network.interface", interfaceMethods, s.iface},
 		{"netbraid", ownMethods, s.serve(s.ownTable())},
 		{"netbraid.mirror", mirrorMethods, s.serve(s.mirrorTable())},
+		{"netbraid.pair", pairMethods, s.serve(s.pairTable())},
 		{"netbraid.ovs", ovsMethods, s.serve(s.ovsTable())},
 	} {
 		if err := bus.AddObject(obj.path, obj.methods, obj.handler); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,9 @@ Exit code: 0 no errors (there may be warnings), 1 errors.`,
 			end := ""
 			if warnings > 0 {
 				end = ", " + count(warnings, "warning")
+			}
+			if n := len(cfg.Pairs); n > 0 {
+				end = ", " + count(n, "pair") + end
 			}
 			fmt.Fprintf(a.out, "%s/network: good (%s, %s%s)\n", dir,
 				count(len(cfg.Interfaces), "interface"), count(len(cfg.Devices), "device"), end)
@@ -102,7 +106,8 @@ func (a *app) planCmd() *cobra.Command {
 		Use:   "plan",
 		Short: "Say what a reload would do, operation by operation; nothing is written",
 		Long: `Reads the configuration and the kernel and prints, in order, the operations
-that netbraid would do to bring them together, one a line. Nothing is written,
+that netbraid would do to bring them together, one a line; what is done on
+dataplanes and by Open vSwitch is not among them. Nothing is written,
 and no daemon is needed; what the daemon has written down as its own is taken
 from --run-dir. Needs root.
 Exit code: 0 nothing to do, 2 something to do (as with diff), 1 an error in the
@@ -133,6 +138,9 @@ configuration, or a failure.`,
 			if err != nil {
 				return err
 			}
+			if left := beyondPlan(cfg); left != "" {
+				fmt.Fprintln(a.err, left)
+			}
 			if len(ops) == 0 {
 				fmt.Fprintln(a.out, "nothing to do")
 				return nil
@@ -147,6 +155,22 @@ configuration, or a failure.`,
 	c.Flags().StringVar(&run, "run-dir", daemon.DefaultRunDir, "`dir`ectory where the daemon keeps what is its own")
 	c.Flags().StringVarP(&addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	return c
+}
+
+// beyondPlan says what a plan of the kernel's operations does not have; empty
+// for nothing.
+func beyondPlan(cfg *config.Config) string {
+	var what []string
+	if n := len(cfg.Pairs); n > 0 {
+		what = append(what, count(n, "pair")+" (netbraid pair list)")
+	}
+	if n := len(cfg.Switches()); n > 0 {
+		what = append(what, count(n, "bridge")+" of Open vSwitch (netbraid ovs show)")
+	}
+	if what == nil {
+		return ""
+	}
+	return "netbraid: not in this plan, which is of the kernel: what is done for " + strings.Join(what, " and ")
 }
 
 // readable holds that what the daemon has written down as its own, if

@@ -115,8 +115,8 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("daemon", a.daemonCmd())
-	add("look", a.statusCmd(), a.devicesCmd(), a.mirrorCmd(), a.monitorCmd(), a.checkCmd(), a.planCmd())
-	add("change", a.upCmd(), a.downCmd(), a.renewCmd(), a.restartCmd(), a.reloadCmd())
+	add("look", a.statusCmd(), a.devicesCmd(), a.mirrorCmd(), a.monitorCmd(), a.fibCmd(), a.checkCmd(), a.planCmd())
+	add("change", a.upCmd(), a.downCmd(), a.renewCmd(), a.restartCmd(), a.reloadCmd(), a.pairCmd(), a.ovsCmd())
 	add("more", a.demoCmd(), a.ubusCmd(), a.uciCmd(), a.jshnCmd(), a.completionCmd(), a.manCmd(), a.versionCmd())
 	return root
 }

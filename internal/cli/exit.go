@@ -11,7 +11,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1 // refused, failed, or wrong usage
 	exitChanges  = 2 // plan: a reload would change something
-	exitNotFound = 3 // no such interface, device or network namespace
+	exitNotFound = 3 // no such interface, device, pair, bridge or network namespace
 	exitNoDaemon = 4 // nobody to talk to
 )
 

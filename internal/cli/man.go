@@ -79,6 +79,13 @@ func manual(root *cobra.Command) []block {
 }
 
 func manualCommand(c *cobra.Command) []block {
+	if c.HasSubCommands() {
+		var out []block
+		for _, sub := range c.Commands() {
+			out = append(out, manualCommand(sub)...)
+		}
+		return out
+	}
 	out := []block{{kind: subsection, text: c.UseLine()}}
 	text := c.Long
 	if text == "" {

@@ -189,7 +189,7 @@ func (c *Core) closePlane(p *Plane) {
 func (c *Core) setPairs(p *Plane) {
 	var specs []pair.Spec
 	used := map[string]bool{}
-	for _, w := range c.wantedPairs() {
+	for _, w := range c.WantedPairs() {
 		if w.Dataplane != p.Config.Name {
 			continue
 		}
@@ -228,9 +228,23 @@ func (c *Core) dropPairNS(p *Plane, path string) {
 	}
 }
 
-// wantedPairs are those of the file, then those added at run time.
-func (c *Core) wantedPairs() []*config.Pair {
-	return append(slices.Clone(c.cfg.Pairs), c.asked.pairs...)
+// Paired is the configuration in force with the pairs added at run time, but
+// for those that contradict it by now.
+func (c *Core) Paired() *config.Config {
+	cfg := c.cfg
+	if cfg == nil {
+		cfg = &config.Config{}
+	}
+	return cfg.WithPairs(c.asked.pairs)
+}
+
+// WantedPairs lists the pairs that are wanted: those of the configuration, then
+// those added at run time.
+func (c *Core) WantedPairs() []*config.Pair { return c.Paired().Pairs }
+
+// AddedPair tells whether a pair was added at run time.
+func (c *Core) AddedPair(name string) bool {
+	return slices.ContainsFunc(c.asked.pairs, func(p *config.Pair) bool { return p.Name == name })
 }
 
 // tickPlanes lets every dataplane go on and gathers what it wants done.
@@ -279,7 +293,7 @@ func (r *AddPair) do(c *Core) Status {
 	if r.Pair == nil || c.cfg == nil || c.planeOf(r.Pair.Dataplane) == nil {
 		return NotFound
 	}
-	for _, w := range c.wantedPairs() {
+	for _, w := range c.WantedPairs() {
 		if w.Name == r.Pair.Name {
 			return InvalidArgument
 		}

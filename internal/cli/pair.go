@@ -1,0 +1,302 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"netbraid/ubus"
+)
+
+func (a *app) pairCmd() *cobra.Command {
+	return a.group("pair", "Pairs of a dataplane's interface and its companion in Linux: add, delete, list",
+		"  netbraid pair list\n  netbraid pair add wan0 --phy GigabitEthernet3/0/0\n  netbraid pair del wan0",
+		a.pairListCmd(), a.pairAddCmd(), a.pairDelCmd())
+}
+
+func (a *app) pairListCmd() *cobra.Command {
+	return a.client(&cobra.Command{
+		Use:   "list [PAIR]",
+		Short: "Show pairs, and what is wrong with them",
+		Long: `Without an argument: a table of all pairs, each followed by the sub-interfaces
+that were paired by themselves. The state is one of
+  up             both sides are in step
+  syncing        something is being written to one of them
+  creating       the companion is being made
+  waiting for …  the interface, its parent, the VLAN or the namespace is not there
+  not connected  there is no connection to the dataplane
+  removing       it is being taken apart
+  error          something could not be done; the lines below say what
+With an argument (the name of a pair, its interface or its companion): every
+attribute, who owns it, and its value on both sides.
+With --json: what netbraid.pair status answers on ubus.`,
+		Example: `  netbraid pair list
+  netbraid pair list wan0
+  netbraid pair list --json | jq -r '.dataplanes[].pairs[] | select(.state != "up") | .phy'`,
+		Args:              atMostOne("pair"),
+		ValidArgsFunction: a.completePair,
+		RunE: func(c *cobra.Command, args []string) error {
+			bus, err := a.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer bus.Close()
+			t, err := bus.call(c.Context(), "netbraid.pair", "status", nil)
+			if err != nil {
+				return err
+			}
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			planes := choosePairs(tables(t, "dataplanes"), name)
+			if name != "" && len(planes) == 0 {
+				return noSuch("pair", name, pairNames(t))
+			}
+			if a.json {
+				list := ubus.Array{}
+				for _, p := range planes {
+					list = append(list, p)
+				}
+				return a.printJSON(ubus.Table{{Name: "dataplanes", Value: list}})
+			}
+			return writePairs(a.out, planes, name != "", colours(a.out))
+		},
+	}, true)
+}
+
+// choosePairs leaves of the dataplanes those with a pair of the name, its
+// interface or its companion, and of their pairs only that; all when no name is
+// given.
+func choosePairs(planes []ubus.Table, name string) []ubus.Table {
+	if name == "" {
+		return planes
+	}
+	var out []ubus.Table
+	for _, p := range planes {
+		found := ubus.Array{}
+		for _, x := range tables(p, "pairs") {
+			for _, key := range []string{"name", "phy", "host"} {
+				if s, _ := x.String(key); s == name {
+					found = append(found, x)
+					break
+				}
+			}
+		}
+		if len(found) == 0 {
+			continue
+		}
+		next := slices.Clone(p)
+		for i := range next {
+			if next[i].Name == "pairs" {
+				next[i].Value = found
+			}
+		}
+		out = append(out, next)
+	}
+	return out
+}
+
+// pairNames lists the names of the pairs in a status.
+func pairNames(status ubus.Table) (names []string) {
+	for _, p := range tables(status, "dataplanes") {
+		for _, x := range tables(p, "pairs") {
+			if s, _ := x.String("name"); s != "" {
+				names = append(names, s)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// writePairs prints the pairs of all dataplanes; with every attribute when
+// asked for.
+func writePairs(w io.Writer, planes []ubus.Table, full, colour bool) error {
+	t := table{head: []string{"PAIR", "DATAPLANE", "INTERFACE", "COMPANION", "NAMESPACE", "STATE"}}
+	for _, p := range planes {
+		plane, _ := p.String("name")
+		for _, x := range tables(p, "pairs") {
+			pairRows(&t, plane, x)
+			if full {
+				attributeRows(&t, x)
+			}
+		}
+		for _, e := range tables(p, "errors") {
+			t.note(red, plane+": "+pairError(e))
+		}
+		if n, _ := p.Int("more"); n > 0 {
+			t.note(plain, fmt.Sprintf("%s: %d more pairs", plane, n))
+		}
+	}
+	if len(t.rows) == 0 {
+		_, err := fmt.Fprintln(w, "no pair is configured (config pair in /etc/config/network, or netbraid pair add)")
+		return err
+	}
+	return t.write(w, colour)
+}
+
+func pairRows(t *table, plane string, x ubus.Table) {
+	s := func(key string) string { v, _ := x.String(key); return v }
+	name, state := s("name"), s("state")
+	if vlan := s("vlan"); name == "" && vlan != "" {
+		name = "· VLAN " + vlan
+	}
+	t.row(cell{name, bold}, text(plane), text(s("phy")), text(s("host")), text(strings.TrimPrefix(s("netns"), "/run/netns/")), cell{state, pairStyle(state)})
+	for _, e := range tables(x, "errors") {
+		t.note(red, pairError(e))
+	}
+}
+
+func pairStyle(state string) style {
+	switch state {
+	case "up":
+		return green
+	case "error":
+		return red
+	}
+	return yellow
+}
+
+// attributeRows prints who owns each attribute of a pair, and its values.
+func attributeRows(t *table, x ubus.Table) {
+	attrs, _ := x.Table("attributes")
+	for _, f := range attrs {
+		v, _ := f.Value.(ubus.Table)
+		owner, _ := v.String("owner")
+		there, _ := v.String("dataplane")
+		here, _ := v.String("linux")
+		line := fmt.Sprintf("%-10s  of %-9s  %s", f.Name, owner, here)
+		st := plain
+		if step, _ := v.Bool("in-step"); !step {
+			st = yellow
+			line += fmt.Sprintf(" in Linux, %s in the dataplane", there)
+		}
+		t.note(st, line)
+	}
+}
+
+// pairError is one thing that could not be done, in words.
+func pairError(e ubus.Table) string {
+	object, _ := e.String("object")
+	message, _ := e.String("message")
+	return object + ": " + message + attempts(e)
+}
+
+// attempts says how often something was tried, and when next.
+func attempts(e ubus.Table) string {
+	var more []string
+	if n, _ := e.Int("attempts"); n > 1 {
+		more = append(more, fmt.Sprintf("%d attempts", n))
+	}
+	if e.Has("retry-in-ms") {
+		more = append(more, "next in "+milliseconds(e, "retry-in-ms"))
+	}
+	if more == nil {
+		return ""
+	}
+	return " (" + strings.Join(more, ", ") + ")"
+}
+
+func (a *app) pairAddCmd() *cobra.Command {
+	var plane, phy, host, netns string
+	var noSync, auto, tun bool
+	var queues uint8
+	c := a.client(&cobra.Command{
+		Use:   "add PAIR",
+		Short: "Add a pair at run time",
+		Long: `Adds a pair beside those of the configuration. It stays when the configuration
+is read again and when the daemon is started again, until netbraid pair del, or
+until a section contradicts it. The options are those of config pair.
+Returns when the daemon has taken the order; netbraid pair list PAIR shows what
+became of it.`,
+		Example: `  netbraid pair add wan0 --phy GigabitEthernet3/0/0
+  netbraid pair add lan0 --phy eth1 --host lan --netns blue --auto-subif`,
+		Args: oneName("pair"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if phy == "" {
+				return fmt.Errorf("which interface of the dataplane? (usage: %s --phy INTERFACE)", c.CommandPath()+" "+args[0])
+			}
+			bus, err := a.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer bus.Close()
+			t := ubus.Table{{Name: "name", Value: args[0]}, {Name: "phy", Value: phy}, {Name: "sync", Value: !noSync}}
+			for _, f := range []struct {
+				flag, name string
+				value      any
+			}{{"dataplane", "dataplane", plane}, {"host", "host", host}, {"netns", "netns", netns}, {"auto-subif", "auto_subif", auto}, {"tun", "tun", tun}, {"queues", "queues", int32(queues)}} {
+				if c.Flags().Changed(f.flag) {
+					t = append(t, ubus.Field{Name: f.name, Value: f.value})
+				}
+			}
+			return a.change(c, bus, "netbraid.pair", "add", t, args[0]+": to be paired")
+		},
+	}, true)
+	f := c.Flags()
+	f.StringVar(&plane, "dataplane", "", "`name` of the dataplane (default: the only one)")
+	f.StringVar(&phy, "phy", "", "`interface` of the dataplane")
+	f.StringVar(&host, "host", "", "`name` of the companion (default: that of the pair)")
+	f.StringVar(&netns, "netns", "", "network `namespace` of the companion (default: the daemon's own)")
+	f.BoolVar(&noSync, "no-sync", false, "do not take over to Linux what is changed in the dataplane")
+	f.BoolVar(&auto, "auto-subif", false, "pair sub-interfaces and VLANs by themselves")
+	f.BoolVar(&tun, "tun", false, "a companion without Ethernet header")
+	f.Uint8Var(&queues, "queues", 1, "`number` of queues of the companion")
+	return c
+}
+
+func (a *app) pairDelCmd() *cobra.Command {
+	return a.client(&cobra.Command{
+		Use:   "del PAIR",
+		Short: "Take a pair apart that was added at run time",
+		Long: `Takes a pair apart that netbraid pair add has made: the companion is deleted, with
+its addresses and routes. One of the configuration is refused: take its section
+out and reload.`,
+		Example:           "  netbraid pair del wan0",
+		Args:              oneName("pair"),
+		ValidArgsFunction: a.completePair,
+		RunE: func(c *cobra.Command, args []string) error {
+			bus, err := a.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer bus.Close()
+			_, err = bus.call(c.Context(), "netbraid.pair", "del", ubus.Table{{Name: "name", Value: args[0]}})
+			switch {
+			case errors.Is(err, ubus.StatusNotFound):
+				names, _ := bus.pairs(c.Context())
+				return noSuch("pair", args[0], names)
+			case errors.Is(err, ubus.StatusNotSupported):
+				return fmt.Errorf("%s stands in the configuration: take its section out, then netbraid reload", args[0])
+			case err != nil:
+				return err
+			}
+			_, err = fmt.Fprintf(a.out, "%s: to be taken apart\n", args[0])
+			return err
+		},
+	}, false)
+}
+
+// pairs lists the names of the pairs that are wanted.
+func (c *client) pairs(ctx context.Context) ([]string, error) {
+	t, err := c.call(ctx, "netbraid.pair", "list", nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range tables(t, "pairs") {
+		s, _ := p.String("name")
+		names = append(names, s)
+	}
+	return names, nil
+}
+
+func (a *app) completePair(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.complete(c, args, (*client).pairs)
+}

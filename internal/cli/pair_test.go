@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"netbraid/ubus"
+)
+
+// TestPairs shows what netbraid.pair status answers: as a table, one pair in
+// full, and the routes.
+func TestPairs(t *testing.T) {
+	planes := tables(recorded(t, "pair.status.json"), "dataplanes")
+	var b strings.Builder
+	one := choosePairs(planes, "wan0")
+	for _, f := range []func() error{
+		func() error { return writePairs(&b, planes, false, false) },
+		func() error { return writePairs(&b, one, true, false) },
+		func() error { return writePlanes(&b, planes, false) },
+		func() error { return writePairs(&b, nil, false, false) },
+		func() error { return writePlanes(&b, nil, false) },
+	} {
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("----\n")
+	}
+	golden(t, "testdata/pair.golden", b.String())
+	for name, want := range map[string]string{"wan0": "wan0", "GigabitEthernet3/0/0.100": "", "lan0": "lan0", "nobody": "none"} {
+		got := "none"
+		for _, p := range choosePairs(planes, name) {
+			for _, x := range tables(p, "pairs") {
+				got, _ = x.String("name")
+			}
+		}
+		if got != want {
+			t.Errorf("chosen for %q: %q, want %q", name, got, want)
+		}
+	}
+	if len(tables(planes[0], "pairs")) != 3 {
+		t.Error("choosing has changed the answer")
+	}
+	b.Reset()
+	if err := writePairs(&b, planes, false, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\x1b[32mup\x1b[0m", "\x1b[33mwaiting for phy\x1b[0m", "\x1b[31mvpp: table 7: refused (2 attempts, next in 4000 ms)\x1b[0m"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in %q", want, b.String())
+		}
+	}
+}
+
+// TestSwitches shows what netbraid.ovs status answers.
+func TestSwitches(t *testing.T) {
+	var b strings.Builder
+	for _, list := range [][]ubus.Table{tables(recorded(t, "ovs.status.json"), "bridges"), nil} {
+		if err := writeSwitches(&b, list, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "testdata/ovs.golden", b.String())
+}
