@@ -55,6 +55,7 @@ type Cursor struct {
 	at   stage // sweep4, sweep6, sweepRows, swept
 	pos  int
 	size int
+	move uint64
 	keys []model.RouteKey
 }
 
@@ -68,7 +69,7 @@ const slotsPerKey = 16
 func (t *Table) Walk(c *Cursor, budget int, want func(attr uint32) bool, f func(model.RouteKey)) bool {
 	budget *= slotsPerKey
 	if c.at == sweep4 && walkSlots(&t.v4, c, &budget, want, func(k key4) { f(t.key4(k)) }) {
-		c.at, c.pos, c.size = sweep6, 0, 0
+		c.at, c.pos, c.size, c.move = sweep6, 0, 0, t.v6.move
 	}
 	if c.at == sweep6 && walkSlots(&t.v6, c, &budget, want, func(k key6) { f(t.key6(k)) }) {
 		c.at, c.keys = sweepRows, t.slotless()
@@ -93,10 +94,13 @@ func walkSlots[K hashed[K]](s *slots[K], c *Cursor, budget *int, want func(uint3
 		if c.size > 0 {
 			c.pos = int(uint64(c.pos/group) * uint64(len(s.e)/group) / uint64(c.size/group) * group)
 		}
-		c.size = len(s.e)
+		c.size, c.move = len(s.e), s.move
+	}
+	if c.move != s.move { // put in order again, without growing
+		c.pos, c.move = 0, s.move
 	}
 	visit := func(e *slot[K]) {
-		if e.attr == several || want(e.attr) {
+		if e.attr != left && (e.attr == several || want(e.attr)) {
 			*budget -= slotsPerKey
 			f(e.key)
 		}

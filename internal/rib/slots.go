@@ -71,11 +71,18 @@ type hashed[K any] interface {
 }
 
 // slot is one route, or (attr several) all routes of a key that has more than
-// fits. attr 0 is an empty slot.
+// fits. attr 0 is an empty slot; left one whose route was removed: a search goes
+// on behind it, and what belongs before its end may be put there.
 type slot[K hashed[K]] struct {
 	key  K
 	attr uint32
 }
+
+// left is beyond every id of attributes, as several is.
+const left = several - 1
+
+// one tells whether an attr stands for one route.
+func one(attr uint32) bool { return attr-1 < left-1 }
 
 // group is how many neighbouring slots share one hash.
 const group = 16
@@ -85,10 +92,12 @@ const group = 16
 // changed writes next to nothing.
 type slots[K hashed[K]] struct {
 	e    []slot[K]
-	used bitset // slots that are not empty
+	used bitset // slots with routes
 	seen bitset // by the last dump
 	kept bitset // by the dumps before it whose marks count as well
 	n    int
+	dead int    // slots whose attr is left
+	move uint64 // counts the times that slots have moved
 	seed uint64
 
 	touched uint32 // by ahead; means nothing
@@ -99,11 +108,7 @@ type bitset []uint64
 func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
 func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 
-// move gives bit j the value of bit i, and takes that away.
-func (b bitset) move(i, j int) {
-	b[j>>6] = b[j>>6]&^(1<<(j&63)) | b[i>>6]>>(i&63)&1<<(j&63)
-	b[i>>6] &^= 1 << (i & 63)
-}
+func (b bitset) clear(i int) { b[i>>6] &^= 1 << (i & 63) }
 
 // begin takes all marks off; confirm only those that do not count besides.
 func (s *slots[K]) begin() {
@@ -121,8 +126,11 @@ func (s *slots[K]) confirm() {
 // unseen gives the slots in use of a word of 64 that no dump has marked.
 func (s *slots[K]) unseen(word int) uint64 { return s.used[word] &^ (s.seen[word] | s.kept[word]) }
 
-// put fills the empty slot i.
+// put fills slot i, where find has said that the key would go.
 func (s *slots[K]) put(i int, k K, attr uint32) {
+	if s.e[i].attr == left {
+		s.dead--
+	}
 	s.e[i] = slot[K]{k, attr}
 	s.used.set(i)
 	s.seen.set(i)
@@ -138,13 +146,20 @@ func (s *slots[K]) home(h uint64) int {
 // find gives the slot of a key, and whether it is there; otherwise it is where
 // the key would go. The table must not be empty.
 func (s *slots[K]) find(k K, h uint64) (int, bool) {
+	free := -1
 	for i := s.home(h); ; {
 		e := &s.e[i]
-		if e.attr == 0 {
-			return i, false
-		}
-		if e.key == k {
-			return i, true
+		if e.attr != 0 && e.attr != left {
+			if e.key == k {
+				return i, true
+			}
+		} else {
+			if free < 0 {
+				free = i
+			}
+			if e.attr == 0 || e.key == k { // a key has been at the first free place
+				return free, false
+			}
 		}
 		if i++; i == len(s.e) {
 			i = 0
@@ -163,21 +178,30 @@ func (s *slots[K]) lookup(k K) *slot[K] {
 	return nil
 }
 
+// full tells whether one more empty slot is one too many.
+func (s *slots[K]) full() bool { return (s.n+s.dead+1)*5 > len(s.e)*4 }
+
 // room makes sure that one more fits.
 func (s *slots[K]) room() {
-	if (s.n+1)*5 > len(s.e)*4 {
+	switch {
+	case !s.full():
+	case (s.n+1)*5 > len(s.e)*3:
 		s.resize(max(len(s.e)*3/2, 64))
+	default: // much is left of what was removed
+		s.resize(len(s.e))
 	}
 }
 
 func (s *slots[K]) resize(n int) {
 	old := *s
 	s.e = make([]slot[K], (n+63)/64*64)
+	s.dead = 0
+	s.move++
 	words := len(s.e) / 64
 	s.used, s.seen, s.kept = make(bitset, words), make(bitset, words), make(bitset, words)
 	for i := range old.e {
 		e := &old.e[i]
-		if e.attr == 0 {
+		if e.attr == 0 || e.attr == left {
 			continue
 		}
 		j, _ := s.find(e.key, e.key.hash(s.seed))
@@ -192,31 +216,24 @@ func (s *slots[K]) resize(n int) {
 	}
 }
 
-// remove empties slot i and moves up what probed past it.
+// remove takes the route out of slot i. Nothing moves: the slot is empty when
+// the one behind it is, and left otherwise.
 func (s *slots[K]) remove(i int) {
 	s.n--
-	s.seen[i>>6] &^= 1 << (i & 63)
-	s.kept[i>>6] &^= 1 << (i & 63)
-	for {
-		j := i
-		for {
-			if j++; j == len(s.e) {
-				j = 0
-			}
-			if s.e[j].attr == 0 {
-				s.e[i] = slot[K]{}
-				s.used[i>>6] &^= 1 << (i & 63)
-				return
-			}
-			h := s.home(s.e[j].key.hash(s.seed))
-			if i <= j && (h <= i || h > j) || i > j && h <= i && h > j {
-				break
-			}
+	s.used.clear(i)
+	s.seen.clear(i)
+	s.kept.clear(i)
+	s.e[i].attr = left
+	s.dead++
+	if next := (i + 1) % len(s.e); s.e[next].attr != 0 {
+		return
+	}
+	for s.e[i].attr == left {
+		s.e[i] = slot[K]{}
+		s.dead--
+		if i--; i < 0 {
+			i = len(s.e) - 1
 		}
-		s.e[i] = s.e[j]
-		s.seen.move(j, i)
-		s.kept.move(j, i)
-		i = j
 	}
 }
 

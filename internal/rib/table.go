@@ -150,12 +150,10 @@ func put[K hashed[K]](t *Table, s *slots[K], k K, body []byte, flags uint16, dum
 	if len(s.e) == 0 {
 		s.room()
 	}
-	if dump {
-		s.ahead(k)
-	}
+	s.ahead(k)
 	i, found := s.find(k, h)
 	if !found {
-		if (s.n+1)*5 > len(s.e)*4 {
+		if s.e[i].attr == 0 && s.full() {
 			s.room()
 			i, _ = s.find(k, h)
 		}
@@ -320,8 +318,8 @@ func setSlot[K hashed[K]](t *Table, s *slots[K], k K, key model.RouteKey, rows [
 		s.put(i, k, id)
 	}
 	s.e[i].attr = id
-	s.seen[i>>6] &^= 1 << (i & 63)
-	s.kept[i>>6] &^= 1 << (i & 63)
+	s.seen.clear(i)
+	s.kept.clear(i)
 	if id != several && rows[0].gen == t.gen {
 		s.seen.set(i)
 	} else if id != several && rows[0].gen >= t.since {

@@ -179,7 +179,7 @@ func check(t *testing.T, tab *Table, ref *plain, at string) {
 	refs := make([]uint32, len(tab.attrs.list))
 	n := 0
 	for i := range tab.v4.e {
-		if id := tab.v4.e[i].attr; id != 0 {
+		if id := tab.v4.e[i].attr; id != 0 && id != left {
 			n++
 			if id != several {
 				refs[id]++
@@ -187,13 +187,15 @@ func check(t *testing.T, tab *Table, ref *plain, at string) {
 		}
 	}
 	for i := range tab.v6.e {
-		if id := tab.v6.e[i].attr; id != 0 {
+		if id := tab.v6.e[i].attr; id != 0 && id != left {
 			n++
 			if id != several {
 				refs[id]++
 			}
 		}
 	}
+	checkSlots(t, at, &tab.v4)
+	checkSlots(t, at, &tab.v6)
 	if n != tab.v4.n+tab.v6.n {
 		t.Fatalf("%s: %d slots in use, counted %d", at, n, tab.v4.n+tab.v6.n)
 	}
@@ -395,5 +397,33 @@ func BenchmarkSweep(b *testing.B) {
 	for b.Loop() {
 		tab.at, tab.pos = sweep4, 0
 		sweepAll(tab)
+	}
+}
+
+// checkSlots holds what a search relies on, and that the counters are right.
+func checkSlots[K hashed[K]](t *testing.T, at string, s *slots[K]) {
+	t.Helper()
+	n, dead := 0, 0
+	for i := range s.e {
+		e := &s.e[i]
+		used := e.attr != 0 && e.attr != left
+		switch {
+		case used:
+			n++
+			if j, ok := s.find(e.key, e.key.hash(s.seed)); !ok || j != i {
+				t.Fatalf("%s: the key in slot %d is found in %d, %v", at, i, j, ok)
+			}
+		case e.attr == left:
+			dead++
+			if s.e[(i+1)%len(s.e)].attr == 0 {
+				t.Fatalf("%s: slot %d could be empty", at, i)
+			}
+		}
+		if s.used.has(i) != used || !used && (s.seen.has(i) || s.kept.has(i)) {
+			t.Fatalf("%s: slot %d is marked wrongly", at, i)
+		}
+	}
+	if n != s.n || dead != s.dead {
+		t.Fatalf("%s: %d routes and %d left slots, counted %d and %d", at, n, dead, s.n, s.dead)
 	}
 }

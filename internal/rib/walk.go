@@ -41,12 +41,12 @@ func (t *Table) Append(out []rtnl.Route, k model.RouteKey) []rtnl.Route {
 // Keys appends every key to out, in no order that means anything.
 func (t *Table) Keys(out []model.RouteKey) []model.RouteKey {
 	for i := range t.v4.e {
-		if e := &t.v4.e[i]; e.attr != 0 && e.attr != several {
+		if e := &t.v4.e[i]; one(e.attr) {
 			out = append(out, t.key4(e.key))
 		}
 	}
 	for i := range t.v6.e {
-		if e := &t.v6.e[i]; e.attr != 0 && e.attr != several {
+		if e := &t.v6.e[i]; one(e.attr) {
 			out = append(out, t.key6(e.key))
 		}
 	}
@@ -177,8 +177,7 @@ const (
 func sweepSlots[K hashed[K]](t *Table, s *slots[K], budget *int, gone func(K)) bool {
 	for t.pos < len(s.used) && *budget > 0 {
 		*budget -= wordCost
-		b := s.unseen(t.pos)
-		for ; b != 0; b &= b - 1 {
+		for b := s.unseen(t.pos); b != 0; b &= b - 1 {
 			if i := t.pos<<6 + bits.TrailingZeros64(b); s.e[i].attr != several {
 				*budget -= removalCost
 				k := s.e[i].key
@@ -186,12 +185,9 @@ func sweepSlots[K hashed[K]](t *Table, s *slots[K], budget *int, gone func(K)) b
 				s.remove(i)
 				t.n--
 				gone(k)
-				break // what has moved up into this place is looked at next
 			}
 		}
-		if b == 0 {
-			t.pos++
-		}
+		t.pos++
 	}
 	return t.pos >= len(s.used)
 }
@@ -289,7 +285,7 @@ func (t *Table) Select(m Match, f func(model.RouteKey)) {
 }
 
 func (t *Table) hit(id uint32, table uint16, m Match) bool {
-	return id != 0 && id != several && t.heads[id] && t.inTable(table, m)
+	return one(id) && t.heads[id] && t.inTable(table, m)
 }
 
 // Remove removes the routes that match and calls gone for the key of each.
@@ -340,10 +336,9 @@ func (t *Table) inTable(table uint16, m Match) bool {
 }
 
 func removeSlots[K hashed[K]](t *Table, s *slots[K], m Match, table func(K) uint16, gone func(K)) {
-	for i := 0; i < len(s.e); {
+	for i := range s.e {
 		e := &s.e[i]
-		if e.attr == 0 || e.attr == several || !t.hit(e.attr, table(e.key), m) {
-			i++
+		if !t.hit(e.attr, table(e.key), m) {
 			continue
 		}
 		k := e.key
