@@ -311,16 +311,14 @@ func (k *kernel) del(line string)     { k.route(unix.RTM_DELROUTE, 0, R(k.w.t, l
 
 // plane is a plain dataplane: what it has been told, in maps.
 type plane struct {
-	routes  map[dataplane.RouteKey]*dataplane.PathSet
-	tables  map[dataplane.Table]bool
-	caps    dataplane.Caps
-	flying  [][]dataplane.Op
-	max     int // operations of a batch
-	log     []string
-	ops     int
-	refuse  func(op *dataplane.Op) error
-	strict  bool // complain of what no dataplane should be asked
-	ignored []string
+	routes map[dataplane.RouteKey]*dataplane.PathSet
+	tables map[dataplane.Table]bool
+	caps   dataplane.Caps
+	flying [][]dataplane.Op
+	max    int // operations of a batch
+	log    []string
+	ops    int
+	refuse func(op *dataplane.Op) error
 }
 
 func opText(op *dataplane.Op) string {
