@@ -14,9 +14,9 @@ import (
 )
 
 func (a *app) ovsCmd() *cobra.Command {
-	return a.group("ovs", "Bridges of Open vSwitch: show, add and delete ports",
+	return a.group("ovs", "Bridges of Open vSwitch: show, add and delete ports, dump flows",
 		"  netbraid ovs show\n  netbraid ovs add-port ovs0 eth3 --tag 10\n  netbraid ovs del-port ovs0 eth3",
-		a.ovsShowCmd(), a.ovsAddPortCmd(), a.ovsDelPortCmd())
+		a.ovsShowCmd(), a.ovsAddPortCmd(), a.ovsDelPortCmd(), a.ovsFlowsCmd())
 }
 
 func (a *app) ovsShowCmd() *cobra.Command {
