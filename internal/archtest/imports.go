@@ -40,7 +40,7 @@ var places = map[string]layer{
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
 	"getopt": public,
-	"sim":    tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests,
+	"sim":    tests, "nstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests, "router": tests,
 	"dataplane/conformance": tests, "dataplane/memory": tests, "dataplane/vpptest": tests,
 }
 
@@ -64,6 +64,7 @@ var sideways = map[string]string{
 	"cli jshn":        "the verb netbraid jshn",
 	"capture nstest":  "real namespaces",
 	"partners nstest": "real namespaces",
+	"router nstest":   "real namespaces",
 	"story nstest":    "the real world of a story",
 	"story sim":       "the simulated world of a story",
 }

@@ -19,6 +19,7 @@ import (
 	"netbraid/internal/daemon"
 	"netbraid/internal/helper"
 	"netbraid/internal/hotplug"
+	"netbraid/internal/ovs/ovsdb"
 	"netbraid/internal/resolv"
 	"netbraid/ubus"
 )
@@ -34,6 +35,7 @@ type daemonFlags struct {
 	stderr             bool
 	format             string
 	teardown           bool
+	ovsdb              ovsdb.Options
 }
 
 const daemonLong = `Keeps the network as DIR/network says until it is told to end. Needs root.
@@ -89,6 +91,10 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVarP(&f.addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	fl.StringVarP(&f.hotplug, "hotplug", "h", hotplug.DefaultProgram, "`program` called for events")
 	fl.StringVarP(&f.resolv, "resolv-conf", "r", "", "resolv.conf `file` to write (default "+resolv.OpenWrtFile+" on OpenWrt, else resolv.conf in the run directory)")
+	fl.StringVar(&f.ovsdb.Target, "ovsdb", "", "where ovsdb-server listens: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT (`target`; default "+ovsdb.DefaultTarget()+")")
+	fl.StringVar(&f.ovsdb.Cert, "ovsdb-cert", "", "for ssl: our certificate (PEM `file`)")
+	fl.StringVar(&f.ovsdb.Key, "ovsdb-key", "", "for ssl: its key (PEM `file`)")
+	fl.StringVar(&f.ovsdb.CACert, "ovsdb-ca", "", "for ssl: the certificate of who has signed the server's (PEM `file`)")
 	fl.Bool("help", false, "this text")
 	return c
 }
@@ -117,7 +123,7 @@ func (a *app) daemon(ctx context.Context, f *daemonFlags) error {
 	protos := helper.Registry(ctx, f.addons, f.run, log)
 	var srv *api.Server
 	d, err := daemon.New(daemon.Options{
-		Protos: protos, Socket: a.socket,
+		Protos: protos, Socket: a.socket, OVSDB: f.ovsdb,
 		ConfigDir: f.config, RunDir: f.run, StateDir: f.state, NSFD: -1,
 		TeardownOnExit: f.teardown, Log: log, Hotplug: &hotplug.Options{Program: f.hotplug},
 		Resolv:  &resolv.Options{File: f.resolv, Tell: true},

@@ -14,9 +14,12 @@ import (
 
 	"netbraid/internal/config"
 	"netbraid/internal/core"
+	"netbraid/internal/dataplane"
 	"netbraid/internal/helper"
 	"netbraid/internal/hotplug"
 	"netbraid/internal/kernel"
+	"netbraid/internal/ovs/ovsdb"
+	"netbraid/internal/pair"
 	"netbraid/internal/plan"
 	"netbraid/internal/proto"
 	"netbraid/internal/resolv"
@@ -41,7 +44,9 @@ type Options struct {
 	Resolv *resolv.Options
 	// Socket is where ubus listens, for programs of protocol handlers; empty:
 	// its usual place. HelperEnv is added to their environment.
-	Socket    string
+	Socket string
+	// OVSDB says where ovsdb-server listens; the zero value: on this machine.
+	OVSDB     ovsdb.Options
 	HelperEnv []string
 	Log       *slog.Logger
 	// Publish is called (on the loop) for what is to be made known.
@@ -66,9 +71,12 @@ type Daemon struct {
 	core    *core.Core
 	kern    *kernel.Kernel
 	spaces  *kernel.Spaces
-	hot     *hotplug.Runner // while Run runs; nil for none
-	resolv  *resolv.Writer  // the same
-	helpers *helper.Runner  // the same
+	planes  map[core.PlaneID]dataplane.Dataplane
+	bridges *switches              // of Open vSwitch
+	made    map[string][]pair.Made // on each dataplane, as written down
+	hot     *hotplug.Runner        // while Run runs; nil for none
+	resolv  *resolv.Writer         // the same
+	helpers *helper.Runner         // the same
 	state   *store.State
 	events  chan core.Event
 	calls   chan func()
@@ -114,14 +122,15 @@ func New(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{
 		o: o, log: o.Log, state: st, events: make(chan core.Event, eventQueue), calls: make(chan func(), 1024),
-		done: make(chan struct{}), replies: map[uint64]func(core.Status){}, settled: make(chan struct{}),
+		done: make(chan struct{}), replies: map[uint64]func(core.Status){}, settled: make(chan struct{}), planes: map[core.PlaneID]dataplane.Dataplane{},
 	}
-	d.core = core.New(core.Options{Protos: o.Protos, Owned: st.Owned(), Down: st.Down(), Seed: o.Seed, Subnets: readSubnets(&o)})
+	d.core = core.New(core.Options{Protos: o.Protos, Owned: st.Owned(), Down: st.Down(), Seed: o.Seed, Subnets: readSubnets(&o), Made: d.readMade()})
 	d.kern, err = kernel.Open(kernel.Options{NSFD: o.NSFD, RcvBuf: o.RcvBuf, Log: o.Log, Deliver: d.deliver})
 	if err != nil {
 		st.Close()
 		return nil, err
 	}
+	d.bridges = newSwitches(o, o.Log, d.deliver)
 	d.spaces = kernel.NewSpaces(kernel.Options{Log: o.Log, Deliver: d.deliver})
 	return d, nil
 }
@@ -168,9 +177,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer d.state.Close()
 	defer d.kern.Close()
 	defer d.spaces.CloseAll()
+	defer d.closePlanes()
 	defer d.startHelpers()() // ends after done is closed: what it tells then has no reader
 	defer close(d.done)
 	defer d.startHotplug()()
+	defer d.bridges.start()()
 	defer d.startResolver()()
 	d.step(core.Tick{})
 	d.boot()
@@ -245,13 +256,14 @@ func (d *Daemon) arm(timer *time.Timer) {
 
 // teardown removes everything of ours and waits for it, for at most 10 s.
 func (d *Daemon) teardown() error {
+	bridges := d.core.Switches()
 	d.step(core.Command{Verb: core.VerbTeardown})
 	late := time.After(10 * time.Second)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		o := d.core.Planner().Owned()
-		if d.core.Planner().Idle() && o.Empty() && d.core.Quiet() {
+		if d.core.Planner().Idle() && o.Empty() && d.core.Quiet() && len(d.core.Planes()) == 0 && d.gone(bridges) {
 			return nil
 		}
 		select {
@@ -312,6 +324,18 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 			}
 		}
 		d.kern.Write(a.Ops, func(r []plan.Result) core.Event { return core.Wrote{Results: r} })
+	case core.Switches:
+		d.bridges.set(a.Want)
+	case core.OpenPlane:
+		d.openPlane(a)
+	case core.ClosePlane:
+		d.closePlane(a.ID)
+	case core.PlaneDo:
+		d.planeDo(a)
+	case core.WriteNS:
+		d.writeNS(a)
+	case core.SaveMade:
+		d.saveMade(a)
 	case core.SaveSubnets:
 		d.saveSubnets(a)
 	case core.Resolver:

@@ -15,6 +15,8 @@ import (
 const (
 	asked = "asked" // what callers of the API have asked for
 	made  = "made"  // what has been made on dataplanes
+	// Who runs the bridges of Open vSwitch.
+	switches = "switches"
 )
 
 // SaveAsked writes down what callers have asked for.
@@ -30,6 +32,12 @@ func SaveMade(dir string, v any) error { return save(dir, made, v) }
 
 // ReadMade reads into v what SaveMade wrote, as ReadAsked.
 func ReadMade(dir string, v any) (bool, error) { return load(dir, made, v) }
+
+// SaveSwitches writes down who runs the bridges of Open vSwitch.
+func SaveSwitches(dir string, v any) error { return save(dir, switches, v) }
+
+// ReadSwitches reads into v what SaveSwitches wrote, as ReadAsked.
+func ReadSwitches(dir string, v any) (bool, error) { return load(dir, switches, v) }
 
 func save(dir, name string, v any) error {
 	head, err := json.Marshal(currentHeader())

@@ -1,0 +1,233 @@
+package daemon
+
+import (
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"netbraid/internal/core"
+	"netbraid/internal/model"
+	"netbraid/internal/ovs/kswitch"
+	"netbraid/internal/ovs/ovsdb"
+	"netbraid/internal/store"
+)
+
+// The backends of bridges of Open vSwitch, as the configuration calls them.
+const (
+	backendKernel = "kernel"
+	backendOVSDB  = "ovsdb"
+)
+
+// switchBackend keeps the bridges of one backend as wanted.
+type switchBackend interface {
+	Set(want []model.Switch)
+	Close() // everything stays as it is
+}
+
+// switches hands bridges of Open vSwitch to who runs them. All that may take a
+// while is done on a goroutine of its own.
+type switches struct {
+	o       Options
+	log     *slog.Logger
+	deliver func(core.Event)
+	kick    chan struct{} // there is something in what follows
+	done    sync.WaitGroup
+	stop    chan struct{}
+
+	mu      sync.Mutex
+	want    []model.Switch
+	changed bool
+	reports map[string]model.SwitchState // not delivered yet, the newest of each
+
+	// Of the goroutine only.
+	backends map[string]switchBackend
+	memory   switchMemory // as written down
+}
+
+// switchMemory is what the next process has to know.
+type switchMemory struct {
+	Chosen map[string]string // backend of each bridge that leaves the choice to us
+	Used   map[string]bool   // backends that may have something of ours
+}
+
+func (m switchMemory) clone() switchMemory {
+	return switchMemory{maps.Clone(m.Chosen), maps.Clone(m.Used)}
+}
+
+// retrySwitches is how long is waited before a backend that could not be
+// started is tried again.
+const retrySwitches = 10 * time.Second
+
+func newSwitches(o Options, log *slog.Logger, deliver func(core.Event)) *switches {
+	s := &switches{o: o, log: log, deliver: deliver, kick: make(chan struct{}, 1), stop: make(chan struct{}),
+		reports: map[string]model.SwitchState{}, backends: map[string]switchBackend{}}
+	if _, err := store.ReadSwitches(o.RunDir, &s.memory); err != nil {
+		log.Warn("who ran the bridges of Open vSwitch is not known any more", "error", err)
+	}
+	if s.memory.Chosen == nil || s.memory.Used == nil {
+		s.memory = switchMemory{map[string]string{}, map[string]bool{}}
+	}
+	return s
+}
+
+// start begins to work; the result ends it and leaves the bridges as they are.
+func (s *switches) start() (stop func()) {
+	s.done.Add(1)
+	go s.run()
+	return func() {
+		close(s.stop)
+		s.done.Wait()
+	}
+}
+
+// set says which bridges are wanted. It returns at once.
+func (s *switches) set(want []model.Switch) {
+	s.mu.Lock()
+	s.want, s.changed = slices.Clone(want), true
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *switches) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// report takes the state of a bridge from its backend.
+func (s *switches) report(st model.SwitchState) {
+	s.mu.Lock()
+	s.reports[st.Name] = st
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *switches) run() {
+	defer s.done.Done()
+	defer func() {
+		for _, name := range slices.Sorted(maps.Keys(s.backends)) {
+			s.backends[name].Close()
+		}
+	}()
+	var retry <-chan time.Time
+	for {
+		again := false
+		select {
+		case <-s.stop:
+			return
+		case <-s.kick:
+		case <-retry:
+			again = true
+		}
+		s.mu.Lock()
+		want, changed, reports := s.want, s.changed, s.reports
+		s.changed, s.reports = false, map[string]model.SwitchState{}
+		s.mu.Unlock()
+		if changed || again {
+			retry = nil
+			if !s.apply(want) {
+				retry = time.After(retrySwitches)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(reports)) {
+			s.deliver(core.SwitchChanged{State: reports[name]})
+		}
+	}
+}
+
+// apply hands each backend its bridges; false when one could not be started.
+func (s *switches) apply(want []model.Switch) (ok bool) {
+	before := s.memory.clone()
+	s.choose(want)
+	by := map[string][]model.Switch{}
+	for _, w := range want {
+		if w.Backend == "" {
+			w.Backend = s.memory.Chosen[w.Name]
+		}
+		by[w.Backend] = append(by[w.Backend], w)
+		s.memory.Used[w.Backend] = true
+	}
+	s.remember(before)
+	ok = true
+	for _, name := range []string{backendKernel, backendOVSDB} {
+		b, err := s.backend(name)
+		if err != nil {
+			ok = false
+			s.log.Warn("bridges of Open vSwitch are not made; trying again", "backend", name, "bridges", len(by[name]), "error", err)
+			for _, w := range by[name] {
+				s.deliver(core.SwitchChanged{State: model.SwitchState{Name: w.Name, Err: err.Error()}})
+			}
+			continue
+		}
+		if b != nil {
+			b.Set(by[name])
+		}
+	}
+	return ok
+}
+
+// choose finds a backend for the bridges that leave it to us: ovs-vswitchd where
+// its database answers, else the kernel. It stays with what was chosen as long
+// as the bridge is wanted.
+func (s *switches) choose(want []model.Switch) {
+	chosen := s.memory.Chosen
+	maps.DeleteFunc(chosen, func(name, _ string) bool {
+		return !slices.ContainsFunc(want, func(w model.Switch) bool { return w.Name == name && w.Backend == "" })
+	})
+	answers := ""
+	for _, w := range want {
+		if w.Backend != "" || chosen[w.Name] != "" {
+			continue
+		}
+		if answers == "" {
+			answers = backendKernel
+			if s.o.OVSDB.Cert != "" || ovsdb.Available(s.o.OVSDB.Target) {
+				answers = backendOVSDB
+			}
+		}
+		chosen[w.Name] = answers
+		s.log.Info("bridge of Open vSwitch has a backend", "bridge", w.Name, "backend", answers)
+	}
+}
+
+// remember writes down who runs what, if that has changed, before it is done.
+func (s *switches) remember(before switchMemory) {
+	if maps.Equal(before.Chosen, s.memory.Chosen) && maps.Equal(before.Used, s.memory.Used) {
+		return
+	}
+	if err := store.SaveSwitches(s.o.RunDir, s.memory); err != nil {
+		s.log.Warn("the next process will not know who runs the bridges of Open vSwitch", "error", err)
+	}
+}
+
+// backend gives a backend, which is started when it has or had anything to do;
+// otherwise nil.
+func (s *switches) backend(name string) (switchBackend, error) {
+	if s.backends[name] != nil || !s.memory.Used[name] {
+		return s.backends[name], nil
+	}
+	switch name {
+	case backendKernel:
+		m, err := kswitch.New(kswitch.Options{NSFD: s.o.NSFD, StateFile: filepath.Join(s.o.RunDir, "ovs"), Log: s.log, Report: s.report})
+		if err != nil {
+			return nil, err
+		}
+		s.backends[name] = m
+	case backendOVSDB:
+		o := s.o.OVSDB
+		o.Log, o.Report = s.log, s.report
+		s.backends[name] = ovsdb.New(o)
+	}
+	return s.backends[name], nil
+}
+
+// gone tells whether the links of bridges that were there have gone.
+func (d *Daemon) gone(bridges []core.Switch) bool {
+	return !slices.ContainsFunc(bridges, func(b core.Switch) bool {
+		return b.State.There && d.core.Mirror().LinkByName(b.Want.Name) != nil
+	})
+}
