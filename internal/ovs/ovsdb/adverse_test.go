@@ -95,14 +95,14 @@ func TestRestarts(t *testing.T) {
 	t.Parallel()
 	long(t)
 	for seed := range uint64(2) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); restarts(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); restarts(newWorld(t), seed) })
 	}
 }
 
-func restarts(t *testing.T, seed uint64) {
-	w := newWorld(t)
+func restarts(w *world, seed uint64) {
+	t := w.t
 	rng := mrand.New(mrand.NewPCG(seed, 7))
-	w.vsctl("add-br theirs -- set bridge theirs datapath_type=netdev -- add-port theirs t0 -- set interface t0 type=internal")
+	w.vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " -- add-port theirs t0 -- set interface t0 type=internal")
 	b := w.backend()
 	hand := []string{"t0"}
 	for round := range 5 {

@@ -23,12 +23,23 @@ func TestEverything(t *testing.T) {
 	everything(newWorld(t))
 }
 
-// TestEverythingOnKernelDatapath does the same with the kernel's datapath.
-func TestEverythingOnKernelDatapath(t *testing.T) {
+// TestOnKernelDatapath does what the other tests do with the userspace
+// datapath with the kernel's.
+func TestOnKernelDatapath(t *testing.T) {
 	vmtest.Require(t)
-	w := newWorld(t)
-	w.datapath = system
-	everything(w)
+	for _, c := range []struct {
+		name string
+		test func(*world)
+	}{
+		{"everything", everything}, {"foreign", foreign}, {"port errors", portErrors}, {"moves", moves},
+		{"restarts", func(w *world) { restarts(w, 2) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.datapath = system
+			c.test(w)
+		})
+	}
 }
 
 func everything(w *world) {
@@ -180,9 +191,13 @@ func (w *world) size() int64 {
 // TestForeign: what others have made is used, compared and left alone.
 func TestForeign(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.vsctl("add-br theirs -- set bridge theirs datapath_type=netdev fail_mode=secure other_config:mac-aging-time=99 -- add-port theirs t0 tag=7 -- set interface t0 type=internal -- add-port theirs t1 -- set interface t1 type=internal")
-	w.vsctl("add-br other -- set bridge other datapath_type=netdev -- add-port other o0 -- set interface o0 type=internal")
+	foreign(newWorld(t))
+}
+
+func foreign(w *world) {
+	t := w.t
+	w.vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " fail_mode=secure other_config:mac-aging-time=99 -- add-port theirs t0 tag=7 -- set interface t0 type=internal -- add-port theirs t1 -- set interface t1 type=internal")
+	w.vsctl("add-br other -- set bridge other datapath_type=" + w.datapath + " -- add-port other o0 -- set interface o0 type=internal")
 	b := w.backend()
 	theirs := w.bridge("theirs", internal("mine", "o0", "t0", "t1")...)
 	theirs.Ports[2].Tag = 8 // t0
@@ -241,7 +256,11 @@ func TestForeign(t *testing.T) {
 // TestPortErrors: what cannot be is said of its port, and keeps nothing else.
 func TestPortErrors(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	portErrors(newWorld(t))
+}
+
+func portErrors(w *world) {
+	t := w.t
 	b := w.backend()
 	br := w.bridge("br0",
 		model.SwitchPort{Name: "badmode", Type: "internal", VLANMode: "frob"},
@@ -266,7 +285,7 @@ func TestPortErrors(t *testing.T) {
 		`good+`,
 		`nodev0(could not open network device nodev0 (No such device))`,
 		`nul(options: "a\x00" cannot be kept in a database: it is not UTF-8 without NUL)`,
-		`pt+(No usable peer 'nowhere' exists in 'netdev' datapath.)`,
+		`pt+(No usable peer 'nowhere' exists in '` + w.datapath + `' datapath.)`,
 		`twice(KEY_TAKEN: port good of switch br0 has the interface good as well)`,
 		`vx1(vx1: vxlan type requires valid 'remote_ip' argument)`,
 	}
@@ -320,7 +339,11 @@ func TestDrift(t *testing.T) {
 // one transaction each.
 func TestMoves(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	moves(newWorld(t))
+}
+
+func moves(w *world) {
+	t := w.t
 	b := w.backend()
 	bond := func(name string, members ...string) model.SwitchPort {
 		return model.SwitchPort{Name: name, Type: "internal", Members: members}

@@ -177,7 +177,14 @@ type run struct {
 	log *bytes.Buffer
 	mu  *sync.Mutex
 	now map[string]model.SwitchState
-	n   int // reports
+	see func(model.SwitchState) // told every report; may be nil
+}
+
+// watch lets f see every report from now on.
+func (r *run) watch(f func(model.SwitchState)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.see = f
 }
 
 func (w *world) backend() *run {
@@ -194,7 +201,9 @@ func newRun(t testing.TB, opt Options, change func(*Backend)) *run {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.now[s.Name] = s
-		r.n++
+		if r.see != nil {
+			r.see(s)
+		}
 	}
 	r.Backend = prepare(opt)
 	if change != nil {
@@ -271,7 +280,8 @@ func (r *run) wait(want string) {
 	})
 }
 
-const waitTime = 30 * time.Second
+// waitTime is long for the test kernel, whose network is several times slower.
+const waitTime = 60 * time.Second
 
 // internal makes ports of type internal.
 func internal(names ...string) []model.SwitchPort {
