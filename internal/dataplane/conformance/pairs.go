@@ -179,6 +179,9 @@ func testCarrier(c *client) {
 	c.connect()
 	phy := c.phy("phy0", true)
 	c.pair(phy, "host0")
+	if c.w.HostUp != nil {
+		c.w.HostUp("host0", true)
+	}
 	for _, on := range []bool{false, true, false, true} {
 		if c.iface("phy0").Carrier != on {
 			c.w.SetCarrier("phy0", on)

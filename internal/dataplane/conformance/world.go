@@ -29,6 +29,8 @@ type World struct {
 	NetNS string
 	// Host looks at a companion in that namespace. Nil: companions cannot be seen.
 	Host func(name string) (Host, bool)
+	// HostUp takes a companion up or down, as its namespace's owner. Nil: cannot.
+	HostUp func(name string, up bool)
 	// TakeName makes a link of another origin in that namespace. Nil: cannot.
 	TakeName func(name string)
 
