@@ -2,6 +2,7 @@ package pair
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -58,14 +59,12 @@ func (e *Engine) fillAddrs(u *unit) {
 		return
 	}
 	for p := range e.dp.addrs[u.phy] {
-		if _, there := u.lx[p]; !there && !linkLocal(p) {
+		if _, there := u.lx[p]; !there {
 			e.pushAddr(u, p, nil)
 		}
 	}
 	for _, t := range u.tombs {
-		if p := formOf(&t.addr); !linkLocal(p) {
-			e.pushAddr(u, p, &t.addr)
-		}
+		e.pushAddr(u, formOf(&t.addr), &t.addr)
 	}
 	u.tombs = nil
 }
@@ -75,6 +74,9 @@ func linkLocal(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLo
 // pushAddr has an address added to the companion, like the one that was there.
 // What netbraid's configuration wants there comes by itself.
 func (e *Engine) pushAddr(u *unit, p netip.Prefix, like *rtnl.Addr) {
+	if linkLocal(p) {
+		return // each side makes its own, and Linux' goes over
+	}
 	a := rtnl.Addr{Family: unix.AF_INET, PrefixLen: uint8(p.Bits()), Local: p.Addr(),
 		Preferred: rtnl.LifetimeForever, Valid: rtnl.LifetimeForever}
 	if p.Addr().Is6() {
@@ -152,6 +154,7 @@ func (e *Engine) stepAddr(k key) {
 		if there {
 			if !linux {
 				e.pushAddr(u, p, nil) // it comes back with the others
+				e.markAddr(u, p)
 			}
 			e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
 		}
@@ -162,6 +165,20 @@ func (e *Engine) stepAddr(k key) {
 	default:
 		e.addrInPlace(u, k, linux && there)
 	}
+}
+
+// clashes tells whether Linux has an IPv6 address with another prefix length:
+// it has each only once on a link.
+func (u *unit) clashes(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return false
+	}
+	for o := range u.lx {
+		if o.Addr() == p.Addr() && o != p {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) addrInPlace(u *unit, k key, both bool) {
@@ -186,13 +203,13 @@ func (e *Engine) keeps(u *unit, p netip.Prefix, there bool) bool {
 	switch s := e.specOf(u); {
 	case !there || u.base[p] || u.told[p]:
 		return false
-	case linkLocal(p):
-		return true // the dataplane's own
 	case u.made.Pair && u.synced:
 		return false
-	case s != nil && s.Sync:
-		e.pushAddr(u, p, nil)
+	case linkLocal(p):
 		return true
+	case s != nil && s.Sync && !u.clashes(p):
+		e.pushAddr(u, p, nil)
+		e.markAddr(u, p)
 	}
 	return true
 }
@@ -206,6 +223,10 @@ func (e *Engine) takeOver(u *unit, l *rtnl.Link, p netip.Prefix, linux, there bo
 	case pushed && linux:
 		delete(u.push, p)
 		e.mark(u)
+	case pushed && u.clashes(p):
+		delete(u.push, p)
+		e.log(levelWarn, "Linux has this address with another prefix length, which counts", "address", p.String(), "link", l.Name)
+		e.markAddr(u, p)
 	case pushed:
 		a.Index = u.host
 		e.linux(k, &plan.Op{Kind: plan.AddrAdd, Device: l.Name, Addr: &a, Key: model.KeyOfAddr(u.ns, &a)}, "address "+p.String()+" on "+l.Name)
@@ -243,7 +264,7 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 		return
 	}
 	s := e.specOf(u)
-	if live && u.active && s != nil && s.Sync && !linkLocal(a.Prefix) && e.bound(u, e.link(u.ns, u.host), e.dp.ifaces[a.Index]) {
+	if live && u.active && s != nil && s.Sync && e.bound(u, e.link(u.ns, u.host), e.dp.ifaces[a.Index]) {
 		if _, linux := u.lx[a.Prefix]; gone && linux {
 			u.drop[a.Prefix] = true
 			delete(u.push, a.Prefix)
@@ -276,6 +297,12 @@ func (e *Engine) takeBack(u *unit) bool {
 			e.neighs.add(k)
 			left = true
 		}
+	}
+	i := e.dp.ifaces[u.phy]
+	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 && slices.Contains(u.held, i.Table4) ||
+		i.Table6 != 0 && slices.Contains(u.held, i.Table6)) && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
+		e.emit(k, dataplane.Op{Kind: dataplane.SetTable, Index: u.phy, Value: dataplane.MainTable})
+		left = true
 	}
 	return left
 }

@@ -26,6 +26,8 @@ func (e *Engine) sync(u *unit) {
 	if steady && len(u.push) == 0 && !u.synced {
 		u.synced, u.fresh = true, false
 		e.remember(u)
+		e.markAddrs(u) // what only the dataplane has is Linux' to decide from now on
+		e.markNeighs(u)
 	}
 	if steady && !u.loggedUp {
 		u.loggedUp = true
@@ -256,11 +258,15 @@ func (e *Engine) holdTables(u *unit, ids ...uint32) {
 	}
 	for _, id := range u.held {
 		if !slices.Contains(next, id) {
-			e.fib.Release(id, unix.AF_INET)
-			e.fib.Release(id, unix.AF_INET6)
+			e.releaseTable(id)
 		}
 	}
 	u.held = next
+}
+
+func (e *Engine) releaseTable(id uint32) {
+	e.fib.Release(id, unix.AF_INET)
+	e.fib.Release(id, unix.AF_INET6)
 }
 
 // keepAddrs lets the kernel keep the IPv6 addresses of a companion that goes

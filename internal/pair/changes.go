@@ -28,6 +28,9 @@ func (e *Engine) interfaceChanged(i dataplane.Interface, live bool) {
 	if u == nil {
 		return
 	}
+	if old != nil && old.Up != i.Up {
+		e.want(dataplane.KindAddr) // going down may have cost IPv6 addresses
+	}
 	if live && old != nil && u.active {
 		e.dpNoticed(u, old, &i)
 	}
@@ -97,6 +100,10 @@ func (e *Engine) interfaceGone(index uint32) {
 		clear(u.neighs)
 	}
 	e.dp.drop(index)
+	for _, id := range e.left[index] {
+		e.releaseTable(id)
+	}
+	delete(e.left, index)
 	e.unrelated = true
 	e.fib.InterfacesChanged()
 }
@@ -161,9 +168,6 @@ func (e *Engine) paid(u *unit, k key, op *dataplane.Op, at int, made []dataplane
 func (e *Engine) applied(u *unit, i *dataplane.Interface, op *dataplane.Op) {
 	switch op.Kind {
 	case dataplane.SetUp:
-		if op.On && !i.Up {
-			e.want(dataplane.KindAddr) // going up may cost addresses
-		}
 		i.Up = op.On
 	case dataplane.SetMTU:
 		i.MTU = op.Value

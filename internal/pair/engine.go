@@ -29,6 +29,7 @@ type Engine struct {
 	byPhy  map[uint32]*unit
 	byHost map[linkID]*unit
 	made   map[unitID]Made
+	left   map[uint32][]uint32 // FIBs held for interfaces that no unit has any more
 
 	vlans  map[linkID]map[uint32]bool     // VLAN links by the link below
 	byLink map[linkID]map[netip.Addr]bool // neighbours by link
@@ -60,7 +61,7 @@ type write struct {
 // New makes an engine that is not connected; the first Tick asks for that.
 func New(o Options) *Engine {
 	e := &Engine{o: o, dp: newView(), units: map[unitID]*unit{}, below: map[unitID]map[unitID]bool{}, byPhy: map[uint32]*unit{},
-		byHost: map[linkID]*unit{}, made: map[unitID]Made{}, vlans: map[linkID]map[uint32]bool{},
+		byHost: map[linkID]*unit{}, made: map[unitID]Made{}, left: map[uint32][]uint32{}, vlans: map[linkID]map[uint32]bool{},
 		byLink: map[linkID]map[netip.Addr]bool{}, own: map[netip.Addr]int{}, dirty: newQueue[unitID](), addrs: newQueue[key](),
 		neighs: newQueue[key](), locals: newQueue[key](), ledger: newLedger(), lastID: o.FirstID, writing: map[uint64]write{},
 		toLinux: map[model.NS][]*plan.Op{}}
@@ -107,6 +108,9 @@ func (e *Engine) SetPairs(now time.Time, specs []Spec) {
 	for _, u := range e.units {
 		u.spec = nil // relate finds it again: what it points to is another
 	}
+	for _, id := range sortedKeys(e.made, unitID.compare) {
+		e.ensure(id) // also what an earlier process has made and nobody wants
+	}
 	e.relate()
 	e.markAll()
 }
@@ -121,7 +125,16 @@ func (e *Engine) readNS(ns model.NS) {
 	m.EachNeigh(func(n *rtnl.Neigh) { e.noteNeigh(ns, nil, n) })
 }
 
+// forgetNS drops what is known of a namespace that nothing more will be heard
+// of.
 func (e *Engine) forgetNS(ns model.NS) {
+	for _, id := range sortedKeys(e.units, unitID.compare) {
+		if u := e.units[id]; u.ns == ns {
+			e.deactivate(u)
+			e.setHost(u, 0)
+			clear(u.lx)
+		}
+	}
 	for id := range e.vlans {
 		if id.ns == ns {
 			delete(e.vlans, id)
@@ -190,8 +203,9 @@ func (e *Engine) markAll() {
 		u := e.units[id]
 		e.mark(u)
 		e.markAddrs(u)
-		if u.host != 0 {
+		if u.active {
 			e.markNeighs(u)
+			e.discover(u)
 		}
 	}
 	for _, index := range sortedKeys(e.dp.ifaces, compareUint32) {

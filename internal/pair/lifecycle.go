@@ -266,12 +266,22 @@ func (e *Engine) attached(u *unit) bool {
 	return true
 }
 
-// companion is the link that a pair has in Linux, nil while there is none.
+// companion is the link that a pair has in Linux, nil while there is none. One
+// that has its number and another name is it only if it was renamed: a
+// namespace that was made anew counts from the start.
 func (e *Engine) companion(u *unit, s *Spec, p *dataplane.Pair) *rtnl.Link {
-	if p.HostIndex != 0 {
-		return e.link(s.NS, p.HostIndex)
+	if p.HostIndex == 0 {
+		return e.linkNamed(s.NS, p.HostName)
 	}
-	return e.linkNamed(s.NS, p.HostName)
+	l := e.link(s.NS, p.HostIndex)
+	i := e.dp.ifaces[u.phy]
+	switch {
+	case l == nil || l.Name == p.HostName || l.Name == u.agreed || u.host == l.Index:
+		return l
+	case u.child() && e.vlanOf(u) == l.Index, !u.child() && i.MAC.Len == 6 && l.Addr == i.MAC:
+		return l
+	}
+	return nil
 }
 
 // awaitLink waits for a companion that is not to be seen, but not for ever.
@@ -312,6 +322,20 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// changing tells whether the pair, its sub-interface or its link is being made
+// or removed.
+func (e *Engine) changing(u *unit) bool {
+	if u.phy != dataplane.NoIndex && e.ledger.busy(dpKey(ofPair, u.phy)) {
+		return true
+	}
+	if p := e.dp.named(u.id.phy); p != nil && u.child() {
+		k := dpKey(ofSub, p.Index)
+		k.sub = u.id.sub
+		return e.ledger.busy(k)
+	}
+	return false
+}
+
 // remove takes back what we have made of a unit, from the outside to the
 // inside: sub-interfaces, what it told, the pair, its sub-interface and its
 // VLAN link.
@@ -324,7 +348,7 @@ func (e *Engine) remove(u *unit) {
 	p, there := e.dp.pairs[u.phy]
 	ours := u.made.Pair && there
 	switch {
-	case len(below) > 0:
+	case len(below) > 0, e.changing(u):
 	case ours && e.takeBack(u):
 	case ours:
 		e.deactivate(u)

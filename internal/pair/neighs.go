@@ -67,7 +67,7 @@ func (e *Engine) stepNeigh(k key) {
 	switch {
 	case wanted && (!there || have != want):
 		e.emit(k, dataplane.Op{Kind: dataplane.NeighSet, Index: k.index, Addr: a, MAC: want.MAC, On: want.Static})
-	case !wanted && there && (u.neighs[a] || have.Static && u.made.Pair && u.synced && !u.removing):
+	case !wanted && there && (u.neighs[a] || (have.Static || !e.conn.caps.Resolves) && u.made.Pair && u.synced && !u.removing):
 		e.emit(k, dataplane.Op{Kind: dataplane.NeighDel, Index: k.index, Addr: a})
 	case !e.ledger.busy(k):
 		e.ledger.inPlace(k)

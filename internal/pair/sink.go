@@ -27,7 +27,7 @@ func (e *Engine) LinkChanged(ns model.NS, old, new *rtnl.Link) {
 	}
 	u := e.byHost[linkID{ns, index}]
 	switch {
-	case u != nil && new == nil:
+	case u != nil && (new == nil || old != nil && another(old, new)):
 		e.vanish(u)
 	case u != nil:
 		if u.active && old != nil {
@@ -39,6 +39,12 @@ func (e *Engine) LinkChanged(ns model.NS, old, new *rtnl.Link) {
 	}
 	e.vrfChanged(ns, old, new)
 	e.fib.LinkChanged(ns, old, new)
+}
+
+// another tells that a link has the number of one that is gone: a rename alone
+// does not change what it is.
+func another(old, new *rtnl.Link) bool {
+	return old.Name != new.Name && (old.Kind != new.Kind || old.Addr != new.Addr)
 }
 
 // markWaiting marks the units that wait for something in a namespace.

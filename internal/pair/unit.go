@@ -204,6 +204,9 @@ func (e *Engine) forgetUnit(u *unit) {
 	e.setHost(u, 0)
 	delete(e.units, u.id)
 	if p, ok := u.id.parent(); ok {
+		if above := e.units[p]; above != nil {
+			e.mark(above) // it may have waited for this
+		}
 		delete(e.below[p], u.id)
 		if len(e.below[p]) == 0 {
 			delete(e.below, p)
@@ -281,10 +284,16 @@ func (e *Engine) setPhy(u *unit, index uint32) {
 	if e.byPhy[u.phy] == u {
 		delete(e.byPhy, u.phy)
 	}
+	if i := e.dp.ifaces[u.phy]; i != nil && (slices.Contains(u.held, i.Table4) || slices.Contains(u.held, i.Table6)) {
+		e.left[u.phy] = u.held // as long as it is bound there
+		u.held = nil
+	}
 	e.holdTables(u)
 	u.phy = index
 	if index != dataplane.NoIndex {
 		e.byPhy[index] = u
+		u.held = e.left[index]
+		delete(e.left, index)
 	}
 }
 

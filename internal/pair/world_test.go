@@ -1,0 +1,650 @@
+package pair_test
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"netbraid/internal/dataplane"
+	"netbraid/internal/dataplane/memory"
+	"netbraid/internal/mirror"
+	"netbraid/internal/model"
+	"netbraid/internal/pair"
+	"netbraid/internal/plan"
+	"netbraid/internal/sim"
+	"netbraid/rtnl"
+)
+
+var groups = []uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+	unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP}
+
+// space is a namespace: a simulated kernel, its mirror, and what is on the way
+// between them.
+type space struct {
+	ns     model.NS
+	path   string
+	kern   *sim.Kernel
+	mirror *mirror.Engine
+	inbox  []func() // in order
+	jobs   []func() // dumps and writes
+	epoch  uint32
+	vrf    map[uint32]uint32 // table by VRF link: the simulated kernel has none
+	master map[uint32]uint32 // VRF link by link
+	gone   bool
+}
+
+// world is an engine between simulated namespaces and a dataplane in memory,
+// with everything that comes between in the order that the test chooses.
+type world struct {
+	rng        *rand.Rand
+	now        time.Time
+	spaces     []*space
+	dp         *memory.World
+	plane      *memory.Plane
+	e          *pair.Engine
+	opts       pair.Options
+	specs      []pair.Spec
+	made       []pair.Made
+	configured bool
+	faults     bool
+	trace      func(string)
+	hash       interface {
+		Write([]byte) (int, error)
+		Sum64() uint64
+	}
+	err     error
+	writes  []dataplane.Op // carried out, since a test cleared it
+	linux   []string       // operations for Linux carried out
+	actions int
+	counts  map[string]int
+	mutate  func(pair.Action) pair.Action // what a broken shell would do
+	blind   func(*rtnl.Link) bool         // link notifications that are lost without anybody noticing
+}
+
+const netnsOne = "/run/netns/one"
+
+// vppCaps is a dataplane like VPP, namespaceCaps one like a namespace.
+var (
+	vppCaps       = dataplane.Caps{Resolves: true, Carrier: true, TUN: true, SubInterfaces: true, MaxPaths: 64}
+	namespaceCaps = dataplane.Caps{Local: true, Resolves: true, SubInterfaces: true, Clamps: true, MaxPaths: 64}
+)
+
+func newWorld(seed uint64, o memory.Options, trace func(string)) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0xa1)), now: time.Unix(1000, 0), trace: trace, hash: fnv.New64a(), counts: map[string]int{}}
+	for i, path := range []string{"", netnsOne} {
+		s := &space{ns: model.NS(i), path: path, vrf: map[uint32]uint32{}, master: map[uint32]uint32{}}
+		s.kern = sim.New(sim.Options{Seed: seed + uint64(i), QueueBytes: 1 << 20})
+		w.spaces = append(w.spaces, s)
+	}
+	o.Linux = linuxOf{w}
+	w.dp = memory.New(o)
+	w.opts = pair.Options{Name: "dp", Seed: seed, Mirror: func(ns model.NS) *mirror.Engine {
+		if int(ns) < len(w.spaces) {
+			return w.spaces[ns].mirror
+		}
+		return nil
+	}}
+	w.start()
+	return w
+}
+
+// start begins a process: an engine and its mirrors that know nothing but what
+// was written down.
+func (w *world) start() {
+	if w.plane != nil {
+		w.plane.Close()
+	}
+	w.plane = w.dp.Plane()
+	w.opts.Made = slices.Clone(w.made)
+	w.e = pair.New(w.opts)
+	for _, s := range w.spaces {
+		s.inbox, s.jobs = nil, nil
+		s.mirror = mirror.New(s.ns, mirror.Params{Seed: 1}, sink{w})
+		s.mirror.Start(w.now)
+	}
+	if w.configured {
+		w.e.SetPairs(w.now, w.specs)
+	}
+	w.step(func() {})
+}
+
+// sink hands on to the engine that there is now.
+type sink struct{ w *world }
+
+func (s sink) LinkChanged(ns model.NS, old, new *rtnl.Link) { s.w.e.LinkChanged(ns, old, new) }
+func (s sink) AddrChanged(ns model.NS, old, new *rtnl.Addr) { s.w.e.AddrChanged(ns, old, new) }
+func (s sink) NeighChanged(ns model.NS, old, new *rtnl.Neigh) {
+	s.w.e.NeighChanged(ns, old, new)
+}
+func (s sink) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {
+	s.w.e.NexthopChanged(ns, old, new)
+}
+func (s sink) RuleChanged(ns model.NS, old, new *rtnl.Rule) { s.w.e.RuleChanged(ns, old, new) }
+func (s sink) RouteChanged(k model.RouteKey)                { s.w.e.RouteChanged(k) }
+func (s sink) SyncBegin(ns model.NS, k rtnl.Kind)           { s.w.e.SyncBegin(ns, k) }
+func (s sink) SyncEnd(ns model.NS, k rtnl.Kind)             { s.w.e.SyncEnd(ns, k) }
+
+func (w *world) note(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	w.hash.Write([]byte(line))
+	if w.trace != nil {
+		w.trace(w.now.Format("04:05.000 ") + line)
+	}
+}
+
+func (w *world) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(format, args...)
+		w.note("FAIL %v", w.err)
+	}
+}
+
+// step is what the core does: something happens, then the engine decides.
+func (w *world) step(f func()) {
+	w.e.Clock(w.now)
+	f()
+	for _, s := range w.spaces {
+		s.mirror.Tick(w.now)
+		w.requests(s)
+	}
+	w.e.Tick(w.now)
+	for _, a := range w.e.Actions() {
+		if w.mutate != nil {
+			if a = w.mutate(a); a == nil {
+				continue
+			}
+		}
+		w.act(a)
+	}
+	if err := w.e.Check(); err != nil {
+		w.fail("%v", err)
+	}
+}
+
+func (w *world) act(a pair.Action) {
+	w.actions++
+	switch a := a.(type) {
+	case pair.Connect:
+		w.note("connect %d", a.Epoch)
+		w.plane.Connect(a.Epoch)
+	case pair.Dump:
+		w.note("dump %s", a.Kind)
+		w.plane.Dump(a.Epoch, a.Kind)
+	case pair.Write:
+		w.checkBatch(&a.Batch)
+		w.plane.Write(a.Epoch, a.Batch)
+	case pair.Linux:
+		s := w.spaces[a.NS]
+		s.jobs = append(s.jobs, func() { w.execute(s, a.Ops) })
+	case pair.Remember:
+		line := "remember"
+		for _, m := range a.Made {
+			line += fmt.Sprintf(" %s%s:%v/%v/%v/%v", m.Phy, subString(m.Sub), m.Pair, m.Iface, m.Link, m.Synced)
+		}
+		w.note("%s", line)
+		w.made = a.Made
+	case pair.Log:
+		w.note("log: %s %v", a.Msg, a.Args)
+	}
+}
+
+// checkBatch holds that a batch is bounded and has no key twice.
+func (w *world) checkBatch(b *dataplane.Batch) {
+	if len(b.Ops) == 0 || len(b.Ops) > dataplane.MaxBatch {
+		w.fail("a batch of %d operations", len(b.Ops))
+	}
+	for i := range b.Ops {
+		w.note("batch %d: %s", b.ID, opString(&b.Ops[i]))
+	}
+	w.writes = append(w.writes, b.Ops...)
+}
+
+func subString(s dataplane.Sub) string {
+	if s.Outer == 0 {
+		return ""
+	}
+	return fmt.Sprintf(".%d(%v).%d(%v)", s.Outer, s.OuterAD, s.Inner, s.InnerAD)
+}
+
+func opString(o *dataplane.Op) string {
+	s := fmt.Sprintf("%s %d", o.Kind, o.Index)
+	switch o.Kind {
+	case dataplane.PairAdd, dataplane.PairDel:
+		s += fmt.Sprintf(" %s@%s", o.Pair.HostName, o.Pair.NetNS)
+	case dataplane.SubAdd:
+		s += fmt.Sprintf(" %+v", o.Sub)
+	case dataplane.SetUp, dataplane.SetCarrier:
+		s += fmt.Sprint(" ", o.On)
+	case dataplane.SetMTU, dataplane.SetTable, dataplane.TableAdd, dataplane.TableDel:
+		s += fmt.Sprint(" ", o.Value, " ", o.Family)
+	case dataplane.SetMAC:
+		s += " " + o.MAC.String()
+	case dataplane.AddrAdd, dataplane.AddrDel:
+		s += " " + o.Prefix.String()
+	case dataplane.NeighSet, dataplane.NeighDel, dataplane.LocalAdd, dataplane.LocalDel:
+		s += " " + o.Addr.String() + " " + o.MAC.String()
+	case dataplane.RouteSet, dataplane.RouteDel:
+		s += fmt.Sprintf(" %d %s", o.Route.Table, o.Route.Prefix)
+		if o.Paths != nil {
+			s += fmt.Sprintf(" %+v", *o.Paths)
+		}
+	}
+	return s
+}
+
+// execute carries out operations in a namespace, as package kernel does.
+func (w *world) execute(s *space, ops []*plan.Op) {
+	var res []plan.Result
+	for _, op := range ops {
+		r := plan.Result{ID: op.ID}
+		switch {
+		case s.gone:
+			r.Err = errNoNS
+		case w.faults && w.rng.IntN(20) == 0:
+			r.Err = &rtnl.Error{Errno: unix.ENOMEM}
+		case op.Kind == plan.SysctlSet:
+			r.Err = s.kern.WriteSysctl("/proc/sys/net/"+op.Sysctl.Path(op.Device), op.Value)
+		default:
+			if err := s.kern.Request(op.Message()); err != nil && !plan.Gone(op, err) {
+				r.Err = err
+			}
+		}
+		w.note("ns%d %s: %v", s.ns, op, r.Err)
+		w.linux = append(w.linux, op.String())
+		res = append(res, r)
+	}
+	w.listen(s, 1<<30)
+	s.inbox = append(s.inbox, func() {
+		w.e.Wrote(w.now, s.ns, res)
+	})
+}
+
+// requests does what a mirror asks for.
+func (w *world) requests(s *space) {
+	for _, q := range s.mirror.Requests() {
+		s.jobs = append(s.jobs, func() {
+			switch {
+			case s.gone:
+				s.inbox = append(s.inbox, func() { s.mirror.Unopened(w.now, q.Epoch) })
+			case q.Subscribe:
+				s.kern.Subscribe(groups...)
+				s.epoch = q.Epoch
+				s.inbox = append(s.inbox, func() { s.mirror.Subscribed(q.Epoch) })
+			default:
+				w.dump(s, q)
+			}
+		})
+	}
+}
+
+func (w *world) dump(s *space, q mirror.Request) {
+	if w.faults && w.rng.IntN(10) == 0 {
+		s.kern.InterruptDump()
+	}
+	complete, interrupted := false, false
+	for _, b := range s.kern.Dump(rtnl.AppendDumpRequest(nil, q.Dump, 1, rtnl.Filter{Family: q.Family})) {
+		data := s.rewrite(b)
+		s.inbox = append(s.inbox, func() { s.mirror.Dumped(q.Epoch, data) })
+		for rest := b; len(rest) > 0; {
+			h, body, next, err := rtnl.NextMessage(rest)
+			if err != nil {
+				break
+			}
+			interrupted = interrupted || h.Flags&unix.NLM_F_DUMP_INTR != 0
+			if h.Type == unix.NLMSG_DONE {
+				errno, _, _ := rtnl.ParseError(body)
+				complete = errno == 0
+			}
+			rest = next
+		}
+	}
+	w.listen(s, 1<<30)
+	s.inbox = append(s.inbox, func() { s.mirror.DumpDone(w.now, q.Epoch, q.Dump, complete, interrupted) })
+}
+
+// listen takes up to n notifications from the socket.
+func (w *world) listen(s *space, n int) {
+	epoch := s.epoch
+	for ; n > 0; n-- {
+		b, overrun, ok := s.kern.Receive()
+		if !ok {
+			return
+		}
+		if overrun {
+			w.note("ns%d overrun", s.ns)
+			s.inbox = append(s.inbox, func() { s.mirror.Lost(w.now, epoch) })
+			return
+		}
+		data := s.rewrite(b)
+		if l, ok := linkIn(data); ok && w.blind != nil && w.blind(&l) {
+			continue
+		}
+		s.inbox = append(s.inbox, func() { s.mirror.Notified(w.now, epoch, data) })
+	}
+}
+
+func linkIn(b []byte) (l rtnl.Link, ok bool) {
+	h, body, _, err := rtnl.NextMessage(b)
+	return l, err == nil && h.Type == unix.RTM_NEWLINK && rtnl.DecodeLink(body, &l) == nil
+}
+
+// rewrite puts VRFs, which the simulated kernel does not have, into what it
+// says of links.
+func (s *space) rewrite(b []byte) []byte {
+	if len(s.vrf) == 0 {
+		return b
+	}
+	var out []byte
+	for rest := b; len(rest) > 0; {
+		h, body, next, err := rtnl.NextMessage(rest)
+		if err != nil {
+			return b
+		}
+		var l rtnl.Link
+		if (h.Type == unix.RTM_NEWLINK || h.Type == unix.RTM_DELLINK) && rtnl.DecodeLink(body, &l) == nil {
+			s.overlay(&l)
+			out = rtnl.AppendLinkInfo(out, h.Type, h.Flags, h.Seq, &l)
+		} else {
+			out = append(out, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	return out
+}
+
+func (s *space) overlay(l *rtnl.Link) {
+	if t := s.vrf[l.Index]; t != 0 {
+		l.Kind, l.VRFTable = "vrf", t
+	}
+	if m := s.master[l.Index]; m != 0 && s.vrf[m] != 0 {
+		l.Master, l.PortKind = m, "vrf"
+	}
+}
+
+// links are the links of a namespace as they are.
+func (s *space) links() (out []rtnl.Link) {
+	s.each(rtnl.KindLink, unix.RTM_NEWLINK, func(body []byte) {
+		var l rtnl.Link
+		if rtnl.DecodeLink(body, &l) == nil {
+			s.overlay(&l)
+			out = append(out, l)
+		}
+	})
+	return out
+}
+
+func (s *space) addrs() (out []rtnl.Addr) {
+	s.each(rtnl.KindAddr, unix.RTM_NEWADDR, func(body []byte) {
+		var a rtnl.Addr
+		if rtnl.DecodeAddr(body, &a) == nil {
+			out = append(out, a)
+		}
+	})
+	return out
+}
+
+func (s *space) neighs() (out []rtnl.Neigh) {
+	s.each(rtnl.KindNeigh, unix.RTM_NEWNEIGH, func(body []byte) {
+		var n rtnl.Neigh
+		if rtnl.DecodeNeigh(body, &n) == nil {
+			out = append(out, n)
+		}
+	})
+	return out
+}
+
+func (s *space) each(k rtnl.Kind, typ uint16, f func(body []byte)) {
+	for _, b := range s.kern.Dump(rtnl.AppendDumpRequest(nil, k, 1, rtnl.Filter{})) {
+		for len(b) > 0 {
+			h, body, rest, err := rtnl.NextMessage(b)
+			if err != nil {
+				break
+			}
+			if h.Type == typ {
+				f(body)
+			}
+			b = rest
+		}
+	}
+}
+
+func (s *space) link(name string) *rtnl.Link {
+	for _, l := range s.links() {
+		if l.Name == name {
+			return &l
+		}
+	}
+	return nil
+}
+
+// announce tells of a link whose VRF is another.
+func (w *world) announce(s *space, index uint32) {
+	w.listen(s, 1<<30)
+	for _, l := range s.links() {
+		if l.Index == index {
+			b, epoch := rtnl.AppendLinkInfo(nil, unix.RTM_NEWLINK, 0, 0, &l), s.epoch
+			s.inbox = append(s.inbox, func() { s.mirror.Notified(w.now, epoch, b) })
+		}
+	}
+}
+
+// linuxOf makes companions in the simulated namespaces.
+type linuxOf struct{ w *world }
+
+var errNoNS = errors.New("no such namespace")
+
+func (x linuxOf) space(netns string) *space {
+	for _, s := range x.w.spaces {
+		if s.path == netns && !s.gone {
+			return s
+		}
+	}
+	return nil
+}
+
+func (x linuxOf) AddLink(netns, name string, mtu uint32, mac rtnl.HWAddr, tun bool) (uint32, error) {
+	s := x.space(netns)
+	if s == nil {
+		return 0, errNoNS
+	}
+	if _, there := s.kern.Index(name); there {
+		return 0, fmt.Errorf("link %s: %w", name, dataplane.ErrTaken)
+	}
+	index, err := s.kern.AddHardware(name)
+	if err != nil {
+		return 0, err
+	}
+	// On its way a tap is up for a moment, as VPP makes it.
+	for _, up := range []uint32{unix.IFF_UP, 0} {
+		s.request(linkSet(index, rtnl.LinkUp, rtnl.Link{Flags: up}))
+	}
+	if mac.Len == 6 {
+		s.request(linkSet(index, rtnl.LinkAddr, rtnl.Link{Addr: mac}))
+	}
+	s.request(linkSet(index, rtnl.LinkMTU, rtnl.Link{MTU: mtu}))
+	return index, nil
+}
+
+func (x linuxOf) AddVLAN(netns string, parent uint32, name string, id uint16, ad bool) (uint32, error) {
+	s := x.space(netns)
+	if s == nil {
+		return 0, errNoNS
+	}
+	for _, l := range s.links() {
+		if l.Name == name {
+			if l.Kind == "vlan" && l.Parent == parent && l.VLAN.ID == id && (l.VLAN.Protocol == unix.ETH_P_8021AD) == ad {
+				return l.Index, nil
+			}
+			return 0, fmt.Errorf("link %s: %w", name, dataplane.ErrTaken)
+		}
+	}
+	if err := s.request(addVLAN(parent, name, id, ad, 0)); err != nil {
+		return 0, err
+	}
+	index, _ := s.kern.Index(name)
+	return index, nil
+}
+
+func (x linuxOf) DelLink(netns string, index uint32) {
+	if s := x.space(netns); s != nil {
+		s.remove(index)
+	}
+}
+
+func (x linuxOf) SetCarrier(netns string, index uint32, on bool) {
+	if s := x.space(netns); s != nil {
+		for _, l := range s.links() {
+			if l.Index == index {
+				s.kern.SetCarrier(l.Name, on)
+			}
+		}
+	}
+}
+
+func (s *space) remove(index uint32) {
+	for _, l := range s.links() {
+		if l.Index == index {
+			s.kern.RemoveHardware(l.Name)
+			delete(s.master, index)
+			delete(s.vrf, index)
+		}
+	}
+}
+
+func (s *space) request(msg []byte) error {
+	if err := s.kern.Request(msg); err != nil {
+		return err
+	}
+	return nil
+}
+
+func linkSet(index uint32, f rtnl.LinkField, l rtnl.Link) []byte {
+	l.Index = index
+	return rtnl.AppendLink(nil, unix.RTM_NEWLINK, unix.NLM_F_REQUEST, 0, &rtnl.LinkRequest{Link: l, Set: f})
+}
+
+func addVLAN(parent uint32, name string, id uint16, ad bool, flags uint32) []byte {
+	l := rtnl.Link{Name: name, Kind: "vlan", Parent: parent, VLAN: rtnl.VLAN{ID: id, Protocol: unix.ETH_P_8021Q, Flags: flags}}
+	if ad {
+		l.VLAN.Protocol = unix.ETH_P_8021AD
+	}
+	set := rtnl.LinkName | rtnl.LinkParent | rtnl.VLANID | rtnl.VLANProtocol
+	if flags != 0 {
+		set |= rtnl.VLANFlags
+	}
+	return rtnl.AppendLink(nil, unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, &rtnl.LinkRequest{Link: l, Set: set})
+}
+
+func addrMsg(typ uint16, index uint32, p netip.Prefix, peer netip.Addr) []byte {
+	a := rtnl.Addr{Index: index, Family: unix.AF_INET, PrefixLen: uint8(p.Bits()), Local: p.Addr(), Peer: peer,
+		Preferred: rtnl.LifetimeForever, Valid: rtnl.LifetimeForever}
+	if p.Addr().Is6() {
+		a.Family = unix.AF_INET6
+	}
+	return rtnl.AppendAddr(nil, typ, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, &a)
+}
+
+func neighMsg(typ uint16, index uint32, a netip.Addr, mac rtnl.HWAddr, state uint16) []byte {
+	n := rtnl.Neigh{Index: index, Family: unix.AF_INET, Dst: a, LLAddr: mac, State: state}
+	if a.Is6() {
+		n.Family = unix.AF_INET6
+	}
+	return rtnl.AppendNeigh(nil, typ, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_REPLACE, 0, &n)
+}
+
+// rest lets everything come to rest: what is on its way arrives, in its order,
+// and the time passes that the engine waits for.
+func (w *world) rest() {
+	for range 20000 {
+		switch {
+		case w.err != nil:
+			return
+		case w.drive(func(int) int { return 0 }):
+		case !w.passTime():
+			return
+		}
+	}
+	w.fail("does not come to rest: %+v", w.e.Status(w.now))
+}
+
+// passTime lets the time come that somebody waits for; false when nobody does,
+// but for what waits longer than a minute.
+func (w *world) passTime() bool {
+	at := w.e.Deadline()
+	for _, s := range w.spaces {
+		if t := s.mirror.Deadline(); !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if at.IsZero() {
+		return false
+	}
+	w.advance(max(at.Sub(w.now), time.Millisecond))
+	return true
+}
+
+func (w *world) advance(d time.Duration) {
+	w.now = w.now.Add(d)
+	for _, s := range w.spaces {
+		s.kern.Tick(d)
+	}
+	w.step(func() {})
+}
+
+// drive does one of the things that are due, and tells whether there was one.
+func (w *world) drive(choose func(n int) int) bool {
+	var choices []func()
+	for _, s := range w.spaces {
+		w.listen(s, 1<<30)
+		if len(s.inbox) > 0 {
+			choices = append(choices, func() {
+				f := s.inbox[0]
+				s.inbox = s.inbox[1:]
+				w.step(f)
+			})
+		}
+		if len(s.jobs) > 0 {
+			choices = append(choices, func() {
+				j := s.jobs[0]
+				s.jobs = s.jobs[1:]
+				j()
+			})
+		}
+	}
+	if !w.plane.Idle() {
+		choices = append(choices, func() {
+			if ev, ok := w.plane.Take(); ok {
+				w.note("event %T", ev)
+				w.step(func() { w.e.Event(w.now, ev) })
+				return
+			}
+			w.plane.Work()
+		})
+	}
+	if len(choices) == 0 {
+		return false
+	}
+	choices[choose(len(choices))]()
+	return true
+}
+
+// configure gives the engine other pairs.
+func (w *world) configure(specs ...pair.Spec) {
+	w.specs, w.configured = specs, true
+	w.step(func() { w.e.SetPairs(w.now, specs) })
+}
+
+// spec is a pair of phyN and hostN.
+func spec(n int, ns int) pair.Spec {
+	s := pair.Spec{Name: fmt.Sprintf("pair%d", n), Phy: fmt.Sprintf("phy%d", n), Host: fmt.Sprintf("host%d", n), Sync: true, AutoSubif: true}
+	if ns == 1 {
+		s.NS, s.NetNS = 1, netnsOne
+	}
+	return s
+}
