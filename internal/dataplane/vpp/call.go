@@ -1,6 +1,7 @@
 package vpp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -174,11 +175,7 @@ func (s *session) handshake() error {
 
 // introduce sends sockclnt_create and reads the table of messages.
 func (s *session) introduce() error {
-	start := len(s.out)
-	s.out = append(s.out, make([]byte, frameHeader)...)
-	s.out = put32(put16(s.out, numberCreate), 0)
-	s.out = putString(s.out, "netbraid", nameLen)
-	endFrame(s.out, start)
+	s.out = encodeCreate(s.out, 0, "netbraid")
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -186,7 +183,7 @@ func (s *session) introduce() error {
 	select {
 	case c, ok := <-s.chunks:
 		if !ok || c.n == 0 {
-			return errors.Join(errors.New("VPP does not answer sockclnt_create"), c.err)
+			return fmt.Errorf("no answer to sockclnt_create: %w", cmp.Or(c.err, errGone))
 		}
 		p, rest := nextFrame(c.buf[:c.n])
 		var err error

@@ -258,6 +258,16 @@ var byName = func() map[string]message {
 	return m
 }()
 
+// encodeCreate appends sockclnt_create, the one request without our index.
+func encodeCreate(b []byte, context uint32, name string) []byte {
+	start := len(b)
+	b = append(b, emptyHeader[:]...)
+	b = put32(put16(b, numberCreate), context)
+	b = putString(b, name, nameLen)
+	endFrame(b, start)
+	return b
+}
+
 // decodeCreateReply reads sockclnt_create_reply: the index that VPP has given
 // us, and the numbers of the messages.
 func decodeCreateReply(p []byte) (index uint32, t ids, err error) {

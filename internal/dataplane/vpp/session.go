@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/dataplane"
 )
 
@@ -43,6 +45,7 @@ type session struct {
 	q    *queue
 	conn net.Conn
 	wg   sync.WaitGroup
+	end  chan struct{} // closed when the worker has ended
 
 	chunks chan chunk
 	free   chan []byte
@@ -60,10 +63,11 @@ type session struct {
 	// stands in ring.
 	ring         []entry
 	oldest, next uint32
-	waiting      int    // unanswered
-	answered     uint32 // the newest context that was answered
-	late         int    // answers that nobody waits for
-	heard        time.Time
+	waiting      int       // unanswered
+	answered     uint32    // the newest context that was answered
+	late         int       // answers that nobody waits for
+	heard        time.Time // the last answer
+	checked      time.Time // for requests that wait too long
 
 	collect *collect
 	batches []*batch
@@ -87,9 +91,13 @@ type collect struct {
 // have been answered: VPP has dropped it.
 var errLost = errors.New("VPP has not answered this request, but later ones: it has dropped it; VPP's log (show logging) says why")
 
+// errGone is the end of the stream.
+var errGone = errors.New("VPP has closed the connection, or has died")
+
+// newSession makes a session that is not connected.
 func newSession(ctx context.Context, c *Client, q *queue) *session {
 	s := &session{c: c, opt: &c.opt, ctx: ctx, q: q, ring: make([]entry, c.opt.Window), oldest: 1, next: 1,
-		chunks: make(chan chunk, readBuffers), free: make(chan []byte, readBuffers), timer: time.NewTimer(time.Hour)}
+		end: make(chan struct{}), chunks: make(chan chunk, readBuffers), free: make(chan []byte, readBuffers), timer: time.NewTimer(time.Hour)}
 	for range readBuffers {
 		s.free <- nil
 	}
@@ -100,6 +108,7 @@ func newSession(ctx context.Context, c *Client, q *queue) *session {
 // close ends the connection and waits for the reader.
 func (s *session) close() {
 	s.timer.Stop()
+	close(s.end)
 	if s.conn != nil {
 		s.conn.Close()
 	}
@@ -146,7 +155,7 @@ func (s *session) read() {
 		var buf []byte
 		select {
 		case buf = <-s.free:
-		case <-s.ctx.Done():
+		case <-s.end:
 			return
 		}
 		if len(buf) < max(readBuffer, len(tail)) {
@@ -156,7 +165,7 @@ func (s *session) read() {
 		tail = append(tail[:0], buf[whole:w]...)
 		select {
 		case s.chunks <- chunk{buf, whole, err}:
-		case <-s.ctx.Done():
+		case <-s.end:
 			return
 		}
 		if err != nil {
@@ -180,7 +189,7 @@ func (s *session) fill(buf []byte, w int) (_ []byte, whole, end int, err error) 
 		w += n
 	}
 	if errors.Is(err, io.EOF) {
-		if err = errors.New("VPP has closed the connection, or has died"); w > whole {
+		if err = errGone; w > whole {
 			err = fmt.Errorf("%w, in the middle of a message", err)
 		}
 	}
@@ -198,6 +207,9 @@ func (s *session) flush() error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("VPP has not read its socket for %s: its main thread is stuck", s.opt.Timeout)
 	}
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return errGone
+	}
 	if err != nil {
 		return fmt.Errorf("send to VPP: %w", err)
 	}
@@ -211,6 +223,9 @@ func (s *session) begin(m message, b *batch, op int) (start int, context uint32,
 		if err := s.room(); err != nil {
 			return 0, 0, err
 		}
+	}
+	if s.next == 0 { // stands for none; the ring counts it as answered
+		s.next++
 	}
 	context = s.next
 	s.next++
@@ -253,10 +268,9 @@ func (s *session) pump() error {
 // handle works off a chunk.
 func (s *session) handle(c chunk, ok bool) error {
 	if !ok {
-		return errors.New("VPP's connection is gone")
+		return errGone
 	}
 	s.now = time.Now()
-	s.heard = s.now
 	for b := c.buf[:c.n]; len(b) > 0; {
 		var p []byte
 		p, b = nextFrame(b)
@@ -271,7 +285,12 @@ func (s *session) handle(c chunk, ok bool) error {
 	case s.free <- c.buf:
 	default:
 	}
-	return nil
+	// Events alone are no answer: they must not put off the time-outs.
+	if s.now.Sub(s.checked) < s.opt.Timeout/4 {
+		return nil
+	}
+	s.checked = s.now
+	return s.expire()
 }
 
 // frame handles one message.
@@ -290,6 +309,7 @@ func (s *session) frame(p []byte) error {
 		return s.interfaceEvent(p)
 	case isDetails:
 		if c := s.collect; c != nil && m == c.details && context == c.context {
+			s.heard = s.now
 			if c.n++; c.n > maxDetails {
 				return fmt.Errorf("VPP sends more than %d %s: dump given up", maxDetails, m)
 			}
@@ -325,7 +345,7 @@ func (s *session) reply(m message, context uint32, p []byte) error {
 	b, op := e.batch, e.op
 	*e = entry{}
 	s.waiting--
-	s.answered = context
+	s.answered, s.heard = context, s.now
 	for s.oldest != s.next && s.ring[s.oldest&uint32(len(s.ring)-1)].context == 0 {
 		s.oldest++
 	}
@@ -363,7 +383,7 @@ func (s *session) expire() error {
 		case int32(s.answered-e.context) > 0 && age >= s.opt.Timeout:
 			s.lose(e)
 			s.oldest++
-		case s.now.Sub(s.heard) >= s.opt.Timeout:
+		case age >= s.opt.Timeout && s.now.Sub(s.heard) >= s.opt.Timeout:
 			return fmt.Errorf("VPP has not answered for %s: its main thread is stuck", s.opt.Timeout)
 		case s.probe == 0 || int32(s.probe-e.context) < 0:
 			return s.ping()

@@ -218,7 +218,7 @@ func (t *table) of(d dest, src uint8) (e entry, there bool) {
 			return o, true
 		}
 	}
-	return e, false
+	return entry{}, false
 }
 
 // routeV2 is the handler of ip_route_add_del_v2: what a benchmark measures.

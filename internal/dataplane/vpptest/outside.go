@@ -72,3 +72,25 @@ func (st *state) outside(op *dataplane.Op) error {
 	}
 	return nil
 }
+
+// RouteCount is how many prefixes of a table the source of a name has; af is 0
+// for IPv4, 1 for IPv6.
+func (s *Server) RouteCount(id uint32, af uint8, name string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.st.table(id, af)
+	if t == nil {
+		return 0
+	}
+	for _, src := range s.st.sources {
+		if src.name != name {
+			continue
+		}
+		for d := range t.routes {
+			if _, there := t.of(d, src.id); there {
+				n++
+			}
+		}
+	}
+	return n
+}

@@ -72,6 +72,8 @@ type Server struct {
 	piece    int // most octets of one write
 	mute     bool
 	counts   map[string]int
+	dropName string
+	dropAt   int
 }
 
 // handler answers one kind of message.
@@ -371,6 +373,9 @@ func (c *conn) message(p []byte) {
 	}
 	r := request{name: s.names[number], b: p[2:]}
 	s.counts[r.name]++
+	if s.dropped(r.name) {
+		return
+	}
 	h := s.handle[number]
 	if h == nil {
 		s.strict("message %s is not made for this server, or is no request", r.name)
