@@ -16,3 +16,13 @@ func (s *Server) dropped(name string) bool {
 	s.dropAt--
 	return s.dropAt == 0
 }
+
+// Flap is SetUp whose event waits until something else is sent.
+func (s *Server) Flap(index uint32, up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.st.vif(index); v != nil {
+		s.st.setUp(v, up)
+		s.st.tellEvents()
+	}
+}
