@@ -7,10 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"netbraid/internal/model"
-	"netbraid/internal/ovs/odp"
 	"netbraid/internal/vmtest"
 )
 
@@ -112,13 +109,8 @@ func TestBesideBridge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := openAsker(w.FD())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.close()
 	ours := w.measure(st[0], st[1], func() {
-		if err := a.ask(odp.AppendFlush(nil, p.fam.flow, unix.NLM_F_ACK, p.dp), nil); err != nil {
+		if err := m.client.FlushFlows(m.ctx, p.dp); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"netbraid/internal/model"
+	"netbraid/internal/ovs"
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
@@ -23,6 +22,7 @@ type bridge struct {
 	err   error   // why it is not as it should be
 	ports map[string]*portState
 	told  *model.SwitchState // what was last reported
+	shown []odp.Port         // as last seen
 }
 
 // portState is a port that is wanted.
@@ -60,7 +60,7 @@ func (m *Manager) work(c causes) {
 	if !started {
 		return
 	}
-	now := monotonic()
+	now := ovs.Monotonic()
 	for name := range want {
 		if m.bridges[name] == nil {
 			m.bridges[name] = &bridge{name: name, ports: map[string]*portState{}}
@@ -83,7 +83,7 @@ func (m *Manager) work(c causes) {
 			return
 		}
 	}
-	m.noteMissing()
+	m.noteDevices()
 }
 
 // next is when something of the bridge is to be tried again.
@@ -103,25 +103,30 @@ func (b *bridge) next() time.Duration {
 // wait is how long nothing has to be done.
 func (m *Manager) wait() time.Duration {
 	d := auditEvery
-	now := monotonic()
+	now := ovs.Monotonic()
 	for _, b := range m.bridges {
 		d = min(d, max(b.next()-now, 10*time.Millisecond))
 	}
 	return d
 }
 
-// noteMissing says which devices are waited for.
-func (m *Manager) noteMissing() {
-	missing := map[string]bool{}
+// noteDevices says which devices are waited for, and which are ports.
+func (m *Manager) noteDevices() {
+	missing, devices := map[string]bool{}, map[uint32]string{}
 	for _, b := range m.bridges {
 		for name, p := range b.ports {
 			if p.err != nil {
 				missing[name] = true
 			}
 		}
+		for i := range b.shown {
+			if p := &b.shown[i]; p.Type == odp.TypeNetdev {
+				devices[p.Ifindex] = p.Name
+			}
+		}
 	}
 	m.mu.Lock()
-	m.missing = missing
+	m.missing, m.devices = missing, devices
 	m.mu.Unlock()
 }
 
@@ -155,15 +160,15 @@ func (m *Manager) removeOthers(now time.Duration, want map[string]*model.Switch)
 
 // removeBridge removes a datapath of ours with its ports, and forgets it.
 func (m *Manager) removeBridge(b *bridge) error {
-	d, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: b.name})
-	if errors.Is(err, unix.ENODEV) || err == nil && !m.made.owns(b.name, d.Index) {
+	d, err := m.client.Datapath(m.ctx, b.name)
+	if errors.Is(err, ovs.ErrNoDatapath) || err == nil && !m.made.owns(b.name, d.Index) {
 		b.closePlane(m)
 		return m.forget(b.name)
 	}
 	if err != nil {
 		return err
 	}
-	ports, err := m.ask.ports(m.fam, d.Index)
+	ports, err := m.client.Ports(m.ctx, d.Index)
 	if err != nil {
 		return err
 	}
@@ -178,8 +183,8 @@ func (m *Manager) removeBridge(b *bridge) error {
 		return fmt.Errorf("datapath %s has ports of others (%s): remove them first (ovs-dpctl del-if %s %s)", b.name, others[0], b.name, others[0])
 	}
 	b.closePlane(m)
-	if err := m.ask.removeDatapath(m.fam, d.Index); err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("remove datapath %s: %w", b.name, err)
+	if err := m.client.DeleteDatapath(m.ctx, d.Index); err != nil && !errors.Is(err, ovs.ErrNoDatapath) {
+		return err
 	}
 	m.log.Info("datapath removed", "bridge", b.name)
 	return m.forget(b.name)
@@ -209,7 +214,10 @@ func (m *Manager) lookAt(now time.Duration, b *bridge, w *model.Switch) {
 	} else if b.err == nil {
 		b.err = errors.New(cmp.Or(b.toldErr(), "waits before it is tried again"))
 	}
-	m.report(b, w, shown)
+	b.shown = shown
+	if m.ctx.Err() == nil {
+		m.report(b, w, shown)
+	}
 }
 
 func (b *bridge) toldErr() string {
@@ -243,9 +251,9 @@ func (m *Manager) checkSwitch(w *model.Switch) error {
 // haveBridge makes the datapath if need be, takes it over if it is ours, and
 // goes on with its ports. It gives the ports that there are in the end.
 func (m *Manager) haveBridge(now time.Duration, b *bridge, w *model.Switch) ([]odp.Port, error) {
-	d, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: b.name})
+	d, err := m.client.Datapath(m.ctx, b.name)
 	switch {
-	case errors.Is(err, unix.ENODEV):
+	case errors.Is(err, ovs.ErrNoDatapath):
 		if b.plane != nil {
 			m.log.Warn("the datapath was removed by somebody else: it is made anew", "bridge", b.name)
 			b.closePlane(m)
@@ -254,10 +262,13 @@ func (m *Manager) haveBridge(now time.Duration, b *bridge, w *model.Switch) ([]o
 			return nil, err
 		}
 	case err != nil:
-		return nil, fmt.Errorf("look for datapath %s: %w", b.name, err)
+		return nil, err
 	case !m.made.owns(b.name, d.Index):
 		b.closePlane(m)
 		return nil, fmt.Errorf("datapath %s was made by somebody else: give the bridge another name, or remove it (ovs-dpctl del-dp %s)", b.name, b.name)
+	}
+	if err := m.keepFeatures(b, &d); err != nil {
+		return nil, err
 	}
 	if b.plane != nil && b.plane.dp != d.Index {
 		b.closePlane(m)
@@ -276,6 +287,21 @@ func options(w *model.Switch) l2.Options {
 	return l2.Options{Ageing: time.Duration(w.Ageing) * time.Second}
 }
 
+// features are how our datapaths work. Others change them: ovs-dpctl sets those
+// that ovs-vswitchd uses in every datapath that it looks at, and without
+// ovs-vswitchd no miss is heard of then.
+const features = odp.FeatureUnaligned | odp.FeatureVportPIDs
+
+// keepFeatures puts back what others have changed.
+func (m *Manager) keepFeatures(b *bridge, d *odp.Datapath) error {
+	if d.Features == features {
+		return nil
+	}
+	m.log.Warn("somebody else has changed how the datapath works: it is set back", "bridge", b.name, "features", fmt.Sprintf("%#x", uint32(d.Features)))
+	_, err := m.client.SetDatapath(m.ctx, odp.DatapathRequest{Index: d.Index, Set: odp.SetFeatures, Features: features})
+	return err
+}
+
 // makeDatapath writes down that a datapath is ours and makes it.
 func (m *Manager) makeDatapath(b *bridge) (odp.Datapath, error) {
 	m.made.Datapaths[b.name] = &madeDatapath{Ports: map[string]uint32{}}
@@ -284,15 +310,10 @@ func (m *Manager) makeDatapath(b *bridge) (odp.Datapath, error) {
 		return odp.Datapath{}, err
 	}
 	// Misses are dropped until the local port is told our number.
-	d, err := m.ask.makeDatapath(m.fam, b.name)
+	d, err := m.client.CreateDatapath(m.ctx, odp.DatapathRequest{Name: b.name, Set: odp.SetFeatures, Features: features})
 	if err == nil {
 		m.made.Datapaths[b.name].Index = d.Index
 		return d, m.made.save(m.o.StateFile)
-	}
-	if errors.Is(err, unix.EEXIST) {
-		err = fmt.Errorf("a device of the name %s exists: give the bridge another name or remove the device (ip link del %s): %w", b.name, b.name, err)
-	} else {
-		err = fmt.Errorf("make datapath %s: %w", b.name, err)
 	}
 	return d, errors.Join(err, m.forget(b.name))
 }
@@ -300,7 +321,7 @@ func (m *Manager) makeDatapath(b *bridge) (odp.Datapath, error) {
 // openPlane begins to work on a datapath. Its goroutines start when its ports
 // are known (havePorts).
 func (m *Manager) openPlane(b *bridge, w *model.Switch, d *odp.Datapath) error {
-	p, err := newPlane(m.nsfd, m.fam, d.Index, options(w), m.log.With("bridge", b.name))
+	p, err := newPlane(m.nsfd, d.Index, options(w), m.log.With("bridge", b.name))
 	if err != nil {
 		return err
 	}

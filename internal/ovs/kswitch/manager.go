@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/model"
-	"netbraid/internal/ovs/odp"
+	"netbraid/internal/ovs"
 	"netbraid/rtnl"
 )
 
@@ -31,23 +31,22 @@ type Options struct {
 
 // Manager keeps bridges of the backend "kernel".
 type Manager struct {
-	o     Options
-	log   *slog.Logger
-	nsfd  int
-	ask   *asker
-	fam   families
-	group *socket // hears of datapaths and ports
-	links *rtnl.Notifier
-	kick  chan struct{}
-	stop  context.CancelFunc
-	ctx   context.Context
-	done  sync.WaitGroup
+	o      Options
+	log    *slog.Logger
+	nsfd   int
+	client *ovs.Client
+	links  *rtnl.Notifier
+	kick   chan struct{}
+	stop   context.CancelFunc
+	ctx    context.Context
+	done   sync.WaitGroup
 
 	mu      sync.Mutex // of what follows
 	want    map[string]*model.Switch
 	started bool // Set has been called
 	causes  causes
-	missing map[string]bool // devices that ports wait for
+	missing map[string]bool   // devices that ports wait for
+	devices map[uint32]string // of ports, by ifindex
 	planes  map[string]*plane
 
 	// Of the goroutine run only.
@@ -80,6 +79,7 @@ func New(o Options) (m *Manager, err error) {
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
+			m.stop()
 			m.closeSockets()
 			m, err = nil, fmt.Errorf("kernel switch: %w", err)
 		}
@@ -89,24 +89,15 @@ func New(o Options) (m *Manager, err error) {
 			return m, err
 		}
 	}
-	if m.ask, err = openAsker(m.nsfd); err != nil {
-		return m, err
-	}
-	fam, groups, err := m.ask.resolve()
-	if err != nil {
-		return m, err
-	}
-	m.fam = fam
-	if m.group, err = openSocket(m.nsfd, upcallBuffer); err != nil {
-		return m, err
-	}
-	if err = m.group.join(groups); err != nil {
+	if m.client, err = ovs.Open(m.ctx, m.nsfd); err != nil {
 		return m, err
 	}
 	if m.links, err = rtnl.Subscribe(m.nsfd, []uint32{unix.RTNLGRP_LINK}, upcallBuffer); err != nil {
 		return m, err
 	}
-	if m.made, err = readRecord(o.StateFile, m.nsfd); err != nil {
+	if m.made, err = readRecord(o.StateFile, m.nsfd); m.made == nil {
+		return m, err
+	} else if err != nil {
 		m.log.Warn("what was made before", "err", err)
 	}
 	m.done.Add(3)
@@ -147,23 +138,20 @@ func (m *Manager) Set(want []model.Switch) {
 // known; frames to unknown stations are lost until somebody takes over.
 func (m *Manager) Close() {
 	m.stop()
-	m.closeSockets()
 	m.done.Wait()
-	if m.nsfd >= 0 {
-		unix.Close(m.nsfd)
-		m.nsfd = -1
-	}
+	m.closeSockets()
 }
 
 func (m *Manager) closeSockets() {
-	if m.group != nil {
-		m.group.close()
-	}
 	if m.links != nil {
 		m.links.Close()
 	}
-	if m.ask != nil {
-		m.ask.close()
+	if m.client != nil {
+		m.client.Close()
+	}
+	if m.nsfd >= 0 {
+		unix.Close(m.nsfd)
+		m.nsfd = -1
 	}
 }
 
@@ -208,6 +196,11 @@ func (m *Manager) run() {
 		case <-m.ctx.Done():
 			return
 		case <-m.kick:
+			select { // more of the same usually follows
+			case <-m.ctx.Done():
+				return
+			case <-time.After(settle):
+			}
 		case <-timer.C:
 		}
 		m.work(m.takeCauses())
@@ -215,41 +208,45 @@ func (m *Manager) run() {
 	}
 }
 
-// hear waits for notifications about datapaths and ports.
+// hear waits for what becomes of datapaths and ports.
 func (m *Manager) hear() {
 	defer m.done.Done()
-	buf := make([]byte, maxDatagram+dumpSize)
+	w := m.client.NewWatcher(ovs.WatchOptions{}, func(e ovs.Event) {
+		var dp uint32
+		switch {
+		case e.Datapath != nil:
+			dp = e.Datapath.Index
+		case e.Port != nil:
+			dp = e.Port.Datapath
+		default:
+			return // Lost, SyncBegin, SyncEnd: what has changed meanwhile is told
+		}
+		m.mu.Lock()
+		for name, p := range m.planes {
+			if p.dp == dp {
+				m.causes.bridges[name] = true
+			}
+		}
+		m.mu.Unlock()
+		m.wakeUp()
+	})
 	for {
-		changed := map[uint32]bool{}
-		overruns, err := m.group.receive(buf, maxAnswers, true, func(b []byte) {
-			eachMessage(b, func(msg message) bool {
-				if h, _, err := odp.ParseHeader(msg.body); err == nil {
-					changed[h.Datapath] = true
-				}
-				return true
-			})
-		})
+		err := w.Run(m.ctx)
 		if m.ctx.Err() != nil {
 			return
 		}
-		m.mu.Lock()
-		if overruns > 0 || err != nil {
-			m.causes.all = true
-		}
-		for name, p := range m.planes {
-			m.causes.bridges[name] = m.causes.bridges[name] || changed[p.dp]
-		}
-		m.mu.Unlock()
+		m.log.Error("hear of datapaths and ports", "err", err)
 		select {
 		case <-m.ctx.Done():
 			return
-		case <-time.After(settle):
+		case <-time.After(lastRetry):
+			m.lookAtAll()
 		}
-		m.wakeUp()
 	}
 }
 
-// hearLinks waits for devices that ports are to be made of.
+// hearLinks waits for devices that ports are to be made of, and for those of
+// ports to be renamed.
 func (m *Manager) hearLinks() {
 	defer m.done.Done()
 	for {
@@ -276,11 +273,8 @@ func (m *Manager) hearLinks() {
 }
 
 func (m *Manager) linksSeen(b []byte) {
-	m.mu.Lock()
-	waiting := len(m.missing) > 0
-	m.mu.Unlock()
 	var l rtnl.Link
-	for waiting && len(b) > 0 {
+	for len(b) > 0 {
 		h, body, rest, err := rtnl.NextMessage(b)
 		if err != nil {
 			return
@@ -293,8 +287,13 @@ func (m *Manager) linksSeen(b []byte) {
 		if m.missing[l.Name] {
 			delete(m.missing, l.Name)
 			m.causes.arrived[l.Name] = true
+			m.wakeUp()
+		}
+		if name := m.devices[l.Index]; name != "" && name != l.Name {
+			delete(m.devices, l.Index)
+			m.causes.all = true // the datapath does not tell that it was renamed
+			m.wakeUp()
 		}
 		m.mu.Unlock()
-		m.wakeUp()
 	}
 }

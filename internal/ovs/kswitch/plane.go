@@ -1,14 +1,14 @@
 package kswitch
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"netbraid/internal/ovs"
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
@@ -21,10 +21,11 @@ type plane struct {
 	// The ports are spread over several sockets, so that a flood from one of them
 	// costs only a few others their first frames.
 	upcalls []*socket
-	next    int    // the socket of the next port
-	reader  *asker // for dumps of flows
+	next    int         // the socket of the next port
+	reader  *ovs.Client // for dumps of flows
+	ctx     context.Context
+	cancel  context.CancelFunc
 	wake    chan struct{}
-	stop    chan struct{}
 	done    sync.WaitGroup
 
 	mu      sync.Mutex // of what follows
@@ -44,22 +45,14 @@ type counts struct {
 	polls, pollErrors           uint64
 }
 
-// monotonic is the clock of the kernel's flows.
-func monotonic() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}
-
 // upcallSockets is over how many sockets the ports of a bridge are spread.
 const upcallSockets = 8
 
 // newPlane opens the sockets of a datapath. Its misses come when the ports are
 // told a number of socketNumber.
-func newPlane(nsfd int, fam families, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
-	p = &plane{log: log, fam: fam, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1), stop: make(chan struct{})}
+func newPlane(nsfd int, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
+	p = &plane{log: log, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			p.close()
@@ -72,10 +65,11 @@ func newPlane(nsfd int, fam families, dp uint32, o l2.Options, log *slog.Logger)
 		}
 		p.upcalls = append(p.upcalls, s)
 	}
-	if p.reader, err = openAsker(nsfd); err != nil {
+	if p.reader, err = ovs.Open(p.ctx, nsfd); err != nil {
 		return p, err
 	}
-	p.w, err = newWriter(nsfd, fam, dp)
+	p.fam = families{flow: p.reader.FlowFamily(), packet: p.reader.PacketFamily()}
+	p.w, err = newWriter(nsfd, p.fam, dp)
 	return p, err
 }
 
@@ -99,25 +93,18 @@ func (p *plane) start() {
 	go p.pollFlows()
 }
 
-func (p *plane) stopped() bool {
-	select {
-	case <-p.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (p *plane) stopped() bool { return p.ctx.Err() != nil }
 
 // close ends the goroutines; the datapath stays as it is.
 func (p *plane) close() {
-	close(p.stop)
+	p.cancel()
 	for _, s := range p.upcalls {
 		s.close()
 	}
-	if p.reader != nil {
-		p.reader.close()
-	}
 	p.done.Wait()
+	if p.reader != nil {
+		p.reader.Close()
+	}
 	if p.w != nil {
 		p.w.sock.close()
 	}
@@ -180,7 +167,7 @@ func (p *plane) answer(s *socket) {
 		if err != nil {
 			p.log.Error("read upcalls", "err", err)
 			select {
-			case <-p.stop:
+			case <-p.ctx.Done():
 				return
 			case <-time.After(time.Second):
 			}
@@ -190,7 +177,7 @@ func (p *plane) answer(s *socket) {
 
 // frames answers the upcalls of a batch; p.mu is held.
 func (p *plane) frames(batch [][]byte) {
-	now := monotonic()
+	now := ovs.Monotonic()
 	var u odp.Upcall
 	for _, b := range batch {
 		eachMessage(b, func(m message) bool {
@@ -277,7 +264,7 @@ const burstEvery = 10 * time.Second
 func (p *plane) note(what int, n uint64, attrs ...any) {
 	b := &p.bursts[what]
 	b.pending += n
-	if now := monotonic(); now >= b.next {
+	if now := ovs.Monotonic(); now >= b.next {
 		p.report(what, now, attrs...)
 	}
 }

@@ -2,9 +2,9 @@ package kswitch
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
+	"netbraid/internal/ovs"
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
@@ -22,9 +22,9 @@ func (p *plane) pollFlows() {
 	defer p.done.Done()
 	full := true
 	for n := 1; ; n++ {
-		began := monotonic()
+		began := ovs.Monotonic()
 		more, err := p.poll(full)
-		took := monotonic() - began
+		took := ovs.Monotonic() - began
 		if p.stopped() {
 			return
 		}
@@ -34,7 +34,7 @@ func (p *plane) pollFlows() {
 		full = more || err != nil && full || n%fullPoll == 0
 		wait := time.NewTimer(max(pollEvery, pollShare*took))
 		select {
-		case <-p.stop:
+		case <-p.ctx.Done():
 			wait.Stop()
 			return
 		case <-p.wake:
@@ -43,7 +43,7 @@ func (p *plane) pollFlows() {
 				p.log.Warn("read counters", "err", err)
 			}
 			select {
-			case <-p.stop:
+			case <-p.ctx.Done():
 				wait.Stop()
 				return
 			case <-wait.C:
@@ -68,21 +68,14 @@ func (p *plane) poll(full bool) (more bool, err error) {
 	if !full {
 		omit = odp.OmitMask | odp.OmitActions
 	}
-	var f odp.Flow
-	bad := 0
-	err = p.reader.ask(odp.AppendFlowDump(nil, p.fam.flow, p.dp, omit), func(bodies [][]byte) {
+	err = p.reader.EachFlow(p.ctx, p.dp, omit, func(f *odp.Flow) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for _, b := range bodies {
-			if f.Parse(b) != nil {
-				bad++
-				continue
-			}
-			p.flow(&f, full, known)
-		}
+		p.flow(f, full, known)
+		return nil
 	})
 	p.mu.Lock()
-	now := monotonic()
+	now := ovs.Monotonic()
 	more = p.bridge.EndPoll(now, err == nil)
 	p.tell()
 	p.counts.polls++
@@ -95,9 +88,6 @@ func (p *plane) poll(full bool) (more bool, err error) {
 		p.note(burstForeign, uint64(len(p.foreign)))
 	}
 	p.mu.Unlock()
-	if bad > 0 && err == nil {
-		err = fmt.Errorf("%d flows could not be read", bad)
-	}
 	return more, errors.Join(err, p.readStats())
 }
 
@@ -116,7 +106,7 @@ func (p *plane) flow(f *odp.Flow, full bool, known map[l2.Key]struct{}) {
 // readStats reads the counters of the datapath: how many misses it could not
 // hand to us.
 func (p *plane) readStats() error {
-	d, err := p.reader.datapath(p.fam, &odp.DatapathRequest{Index: p.dp})
+	d, err := p.reader.DatapathAt(p.ctx, p.dp)
 	if err != nil {
 		return err
 	}
@@ -132,5 +122,5 @@ func (p *plane) takeStats(d *odp.Datapath) {
 		p.note(burstLost, d.Lost-p.lost)
 	}
 	p.lost = d.Lost
-	p.reportAll(monotonic())
+	p.reportAll(ovs.Monotonic())
 }

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"netbraid/internal/model"
+	"netbraid/internal/ovs"
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
@@ -59,9 +58,9 @@ const portsAtOnce = 64
 // wanted or wanted otherwise, with their flows before them, because their
 // numbers may be given away again.
 func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]odp.Port, error) {
-	shown, err := m.ask.ports(m.fam, b.plane.dp)
+	shown, err := m.client.Ports(m.ctx, b.plane.dp)
 	if err != nil {
-		return nil, fmt.Errorf("read the ports of datapath %s: %w", b.name, err)
+		return nil, err
 	}
 	s := &ports{m: m, b: b, made: m.made.Datapaths[b.name], now: now, byName: map[string]*odp.Port{}, vlans: map[string]l2.VLAN{}, types: map[string]odp.PortType{}}
 	wanted := map[string]*model.SwitchPort{}
@@ -96,7 +95,7 @@ func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]od
 	if err := s.make(w); err != nil {
 		return nil, err
 	}
-	return m.ask.ports(m.fam, b.plane.dp)
+	return m.client.Ports(m.ctx, b.plane.dp)
 }
 
 // sort finds the ports that stay, which become members, and those that go.
@@ -149,30 +148,37 @@ func (s *ports) adopt() error {
 		if s.b.plane.isOurs(p.PIDs) {
 			continue
 		}
-		err := s.m.ask.setPID(s.m.fam, p.Datapath, p.Number, s.b.plane.socketNumber())
-		if err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("take over port %s of datapath %s: %w", p.Name, s.b.name, err)
+		_, err := s.m.client.SetPort(s.m.ctx, odp.PortRequest{
+			Datapath: p.Datapath, Number: p.Number, PIDs: []uint32{s.b.plane.socketNumber()}, Set: odp.SetNumber | odp.SetPIDs})
+		if err != nil && !errors.Is(err, ovs.ErrNoPort) {
+			return err
 		}
 	}
 	return nil
 }
 
 func (s *ports) remove(list []odp.Port) error {
-	for i := range list {
-		p := &list[i]
-		if err := s.m.ask.removePort(s.m.fam, p.Datapath, p.Number); err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("remove port %s from datapath %s: %w", p.Name, s.b.name, err)
+	for chunk := range slices.Chunk(list, portsAtOnce) {
+		var numbers []uint32
+		for i := range chunk {
+			numbers = append(numbers, chunk[i].Number)
 		}
-		delete(s.made.Ports, p.Name)
-		if name := s.made.nameOf(p.Number); name != "" {
-			delete(s.made.Ports, name)
+		for i, err := range s.m.client.DeletePorts(s.m.ctx, s.b.plane.dp, numbers) {
+			p := &chunk[i]
+			if err != nil && !errors.Is(err, ovs.ErrNoPort) {
+				return err
+			}
+			delete(s.made.Ports, p.Name)
+			if name := s.made.nameOf(p.Number); name != "" {
+				delete(s.made.Ports, name)
+			}
 		}
-		s.m.log.Info("port removed", "bridge", s.b.name, "port", p.Name, "number", p.Number)
 	}
-	if len(list) > 0 {
-		return s.m.made.save(s.m.o.StateFile)
+	if len(list) == 0 {
+		return nil
 	}
-	return nil
+	s.m.log.Info("ports removed", "bridge", s.b.name, "count", len(list), "first", list[0].Name)
+	return s.m.made.save(s.m.o.StateFile)
 }
 
 // make makes the ports that are missing. All are written down first, at once.
@@ -199,42 +205,50 @@ func (s *ports) make(w *model.Switch) error {
 		return err
 	}
 	done := 0
-	for i, p := range missing {
-		if s.makePort(p) {
-			done++
-		}
-		if i%portsAtOnce == portsAtOnce-1 {
-			s.b.plane.setPorts(s.members)
-		}
+	for chunk := range slices.Chunk(missing, portsAtOnce) {
 		if s.m.ctx.Err() != nil {
 			break
 		}
+		done += s.makeSome(chunk)
+		s.b.plane.setPorts(s.members)
 	}
-	s.b.plane.setPorts(s.members)
 	if done > 0 {
-		s.m.log.Info("ports made", "bridge", s.b.name, "count", done)
+		s.m.log.Info("ports made", "bridge", s.b.name, "count", done, "first", missing[0].Name)
 	}
 	return s.m.made.save(s.m.o.StateFile)
 }
 
-// makePort makes one port; the error stays with it.
-func (s *ports) makePort(p *model.SwitchPort) bool {
-	st := s.b.ports[p.Name]
-	got, err := s.m.ask.makePort(s.m.fam, &odp.PortRequest{
-		Datapath: s.b.plane.dp, Name: p.Name, Type: s.types[p.Name], Number: p.Number, PIDs: []uint32{s.b.plane.socketNumber()},
-	})
-	if err != nil {
-		delete(s.made.Ports, p.Name)
-		first := st.err == nil || st.err.Error() != err.Error()
-		st.err, st.number = err, 0
-		st.retry.failed(s.now)
-		if first {
-			s.m.log.Warn("port cannot be made", "bridge", s.b.name, "port", p.Name, "err", err)
-		}
-		return false
+// makeSome makes ports; the error of one stays with it. It gives how many it
+// made.
+func (s *ports) makeSome(list []*model.SwitchPort) (done int) {
+	var rs []odp.PortRequest
+	for _, p := range list {
+		rs = append(rs, odp.PortRequest{
+			Datapath: s.b.plane.dp, Name: p.Name, Type: s.types[p.Name], Number: p.Number,
+			PIDs: []uint32{s.b.plane.socketNumber()}, Set: odp.SetType | odp.SetNumber | odp.SetPIDs,
+		})
 	}
-	s.made.Ports[p.Name] = got.Number
-	*st = portState{number: got.Number}
-	s.members = append(s.members, l2.Port{Number: got.Number, VLAN: s.vlans[p.Name]})
-	return true
+	got, errs := s.m.client.AddPorts(s.m.ctx, rs)
+	for i, p := range list {
+		st := s.b.ports[p.Name]
+		if errs[i] != nil {
+			s.failed(p.Name, st, errs[i])
+			continue
+		}
+		done++
+		s.made.Ports[p.Name] = got[i].Number
+		*st = portState{number: got[i].Number}
+		s.members = append(s.members, l2.Port{Number: got[i].Number, VLAN: s.vlans[p.Name]})
+	}
+	return done
+}
+
+func (s *ports) failed(name string, st *portState, err error) {
+	delete(s.made.Ports, name)
+	first := st.err == nil || st.err.Error() != err.Error()
+	st.err, st.number = err, 0
+	st.retry.failed(s.now)
+	if first {
+		s.m.log.Warn("port cannot be made", "bridge", s.b.name, "port", name, "err", err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs"
 	"netbraid/internal/ovs/odp"
 	"netbraid/internal/vmtest"
 )
@@ -99,6 +100,17 @@ func TestPorts(t *testing.T) {
 	w.eventually("p3 is not back", func() bool { return w.portState("br0", "p3").Number != 0 })
 	w.mustPing(three, one)
 
+	// ovs-dpctl changes the features of what it looks at: they are set back.
+	w.Run("ovs-dpctl show")
+	w.eventually("the features stay as ovs-dpctl has set them", func() bool {
+		s, err := m.Status("br0")
+		return err == nil && s.Datapath.Features == features && strings.Contains(w.log.String(), "set back")
+	})
+	w.IP("link set p1 down") // so that nothing is known
+	one.IP("neigh flush dev eth0")
+	w.IP("link set p1 up")
+	w.mustPing(one, two)
+
 	// Another number: the port is made anew.
 	numbered := w.bridge("br0")
 	numbered.Ports[2].Number = 500
@@ -107,11 +119,11 @@ func TestPorts(t *testing.T) {
 	w.mustPing(three, one)
 
 	// Somebody removes the datapath: it is made anew.
-	d, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: "br0"})
+	d, err := m.client.Datapath(m.ctx, "br0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.ask.removeDatapath(m.fam, d.Index); err != nil {
+	if err := m.client.DeleteDatapath(m.ctx, d.Index); err != nil {
 		t.Fatal(err)
 	}
 	w.eventually("br0 is not made anew", func() bool {
@@ -129,9 +141,13 @@ func TestPorts(t *testing.T) {
 func TestForeign(t *testing.T) {
 	vmtest.Require(t)
 	w := newWorld(t, 3)
-	others := w.manager() // another one, with a record of its own
-	others.o.StateFile = ""
-	d, err := others.ask.makeDatapath(others.fam, "br1")
+	ctx := t.Context()
+	others, err := ovs.Open(ctx, w.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer others.Close()
+	d, err := others.CreateDatapath(ctx, odp.DatapathRequest{Name: "br1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,15 +156,15 @@ func TestForeign(t *testing.T) {
 	br.Ports = br.Ports[:1]
 	m.Set([]model.Switch{br, {Name: "br1"}, {Name: "lo"}, {Name: "br2", STP: true}})
 	w.settled("br0", 1)
-	for name, why := range map[string]string{"br1": "made by somebody else", "lo": "device of the name", "br2": "stp"} {
+	for name, why := range map[string]string{"br1": "made by somebody else", "lo": "device of that name", "br2": "stp"} {
 		w.eventually(name+" has no error with "+why, func() bool { s := w.state(name); return !s.There && strings.Contains(s.Err, why) })
 	}
-	mine, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: "br0"})
+	mine, err := m.client.Datapath(m.ctx, "br0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"p2", "p3"} {
-		if _, err := others.ask.makePort(others.fam, &odp.PortRequest{Datapath: mine.Index, Name: name, Type: odp.TypeNetdev, PIDs: []uint32{0}}); err != nil {
+		if _, err := others.AddPort(ctx, odp.PortRequest{Datapath: mine.Index, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,27 +181,27 @@ func TestForeign(t *testing.T) {
 	m.Set(nil)
 	time.Sleep(500 * time.Millisecond)
 	for _, name := range []string{"br0", "br1"} {
-		if _, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: name}); err != nil {
+		if _, err := m.client.Datapath(m.ctx, name); err != nil {
 			t.Errorf("datapath %s, which has what others made: %v", name, err)
 		}
 	}
-	if _, err := m.ask.ports(m.fam, d.Index); err != nil {
+	if _, err := m.client.Ports(m.ctx, d.Index); err != nil {
 		t.Error(err)
 	}
 	// Without what is of others it goes.
-	list, err := m.ask.ports(m.fam, mine.Index)
+	list, err := m.client.Ports(m.ctx, mine.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range list {
 		if p.Name == "p2" || p.Name == "p3" {
-			if err := others.ask.removePort(others.fam, mine.Index, p.Number); err != nil {
+			if err := others.DeletePort(ctx, mine.Index, p.Number); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	w.eventually("br0 does not go", func() bool {
-		_, err := m.ask.datapath(m.fam, &odp.DatapathRequest{Name: "br0"})
+		_, err := m.client.Datapath(m.ctx, "br0")
 		return err != nil
 	})
 }

@@ -56,11 +56,15 @@ func currentRecord(nsfd int) (*record, error) {
 }
 
 // readRecord reads what a predecessor in this boot and namespace has written.
-// The error is about a file that cannot be read; the record is empty then.
+// The error is about a file that cannot be read, the record is empty then; it is
+// nil if nothing can be known.
 func readRecord(path string, nsfd int) (*record, error) {
 	now, err := currentRecord(nsfd)
-	if err != nil || path == "" {
-		return now, err
+	if err != nil {
+		return nil, err
+	}
+	if path == "" {
+		return now, nil
 	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -170,17 +170,3 @@ func (m message) errorOf() syscall.Errno {
 
 // setSeq gives the message at start its sequence number.
 func setSeq(b []byte, start int, seq uint32) { ne.PutUint32(b[start+8:], seq) }
-
-// join makes the socket a member of multicast groups.
-func (s *socket) join(groups []uint32) error {
-	var failed error
-	err := s.raw.Control(func(fd uintptr) {
-		for _, g := range groups {
-			if failed = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, int(g)); failed != nil {
-				failed = fmt.Errorf("join multicast group %d: %w", g, failed)
-				return
-			}
-		}
-	})
-	return errors.Join(err, failed)
-}

@@ -33,11 +33,11 @@ func (m *Manager) Status(bridge string) (Status, error) {
 		return Status{}, err
 	}
 	var s Status
-	if s.Datapath, err = m.ask.datapath(m.fam, &odp.DatapathRequest{Index: p.dp}); err != nil {
-		return s, fmt.Errorf("counters of datapath %s: %w", bridge, err)
+	if s.Datapath, err = m.client.DatapathAt(m.ctx, p.dp); err != nil {
+		return s, fmt.Errorf("kernel switch: %w", err)
 	}
-	if s.Ports, err = m.ask.ports(m.fam, p.dp); err != nil {
-		return s, fmt.Errorf("ports of datapath %s: %w", bridge, err)
+	if s.Ports, err = m.client.Ports(m.ctx, p.dp); err != nil {
+		return s, fmt.Errorf("kernel switch: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

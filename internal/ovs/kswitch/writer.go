@@ -10,8 +10,8 @@ import (
 	"netbraid/internal/ovs/odp"
 )
 
-// families are the numbers of the generic netlink families.
-type families struct{ datapath, vport, flow, packet uint16 }
+// families are the numbers of the generic netlink families that we write to.
+type families struct{ flow, packet uint16 }
 
 // What a request of the writer is, in the lower bits of its sequence number, so
 // that a refusal tells what it is about.
