@@ -59,7 +59,7 @@ func (c *Client) CreateDatapath(ctx context.Context, r odp.DatapathRequest) (odp
 		if _, err := c.getDatapath(ctx, &odp.DatapathRequest{Name: r.Name}); err == nil {
 			return d, e.because(ErrDuplicate, "use it, or delete it first")
 		}
-		return d, c.nameTaken(ctx, r.Name, e)
+		return d, (&looker{Client: c}).nameTaken(ctx, r.Name, e)
 	}
 	if rest {
 		e = whyNotSettings(&r, e)

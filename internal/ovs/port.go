@@ -108,10 +108,11 @@ func (c *Client) AddPorts(ctx context.Context, rs []odp.PortRequest) ([]odp.Port
 		}
 	}
 	got, failed := c.askPorts(ctx, odp.CmdNew, echo, send)
+	why := looker{Client: c}
 	for j, i := range at {
 		ports[i] = got[j]
 		if failed[j] != nil {
-			errs[i] = c.whyNotPort(ctx, &send[j], failed[j])
+			errs[i] = why.whyNotPort(ctx, &send[j], failed[j])
 		}
 	}
 	return ports, errs

@@ -43,7 +43,7 @@ func (e *Error) because(reason error, format string, args ...any) *Error {
 	return e
 }
 
-// look is what is found about a datapath.
+// lookDatapath looks whether a datapath is there.
 func (c *Client) lookDatapath(ctx context.Context, index uint32) (odp.Datapath, bool) {
 	d, err := c.getDatapath(ctx, &odp.DatapathRequest{Index: index})
 	return d, err == nil
@@ -64,21 +64,33 @@ func (c *Client) link(ctx context.Context, name string, index uint32) (l rtnl.Li
 	return l, ok && errs[0] == nil
 }
 
+// looker looks for the reasons of several refusals, and reads the ports only
+// once for them.
+type looker struct {
+	*Client
+	ports []odp.Port
+	read  bool
+}
+
 // allPorts lists the ports of all datapaths of the namespace.
-func (c *Client) allPorts(ctx context.Context) (list []odp.Port) {
+func (c *looker) allPorts(ctx context.Context) []odp.Port {
+	if c.read {
+		return c.ports
+	}
+	c.read = true
 	dps, err := c.Datapaths(ctx)
 	if err != nil {
 		return nil
 	}
 	for _, d := range dps {
 		ports, _ := c.Ports(ctx, d.Index)
-		list = append(list, ports...)
+		c.ports = append(c.ports, ports...)
 	}
-	return list
+	return c.ports
 }
 
 // whyNotPort says why the kernel has refused to add a port.
-func (c *Client) whyNotPort(ctx context.Context, r *odp.PortRequest, err error) error {
+func (c *looker) whyNotPort(ctx context.Context, r *odp.PortRequest, err error) error {
 	object := fmt.Sprintf("%q to %s", r.Name, c.datapathName(ctx, r.Datapath))
 	e, rest := failure("add port", object, err)
 	if !rest {
@@ -129,7 +141,7 @@ func whyNotSockets(r *odp.PortRequest, e *Error) *Error {
 }
 
 // nameTaken says whose name it is that a new device cannot have.
-func (c *Client) nameTaken(ctx context.Context, name string, e *Error) *Error {
+func (c *looker) nameTaken(ctx context.Context, name string, e *Error) *Error {
 	l, ok := c.link(ctx, name, 0)
 	if !ok {
 		return e
@@ -154,7 +166,7 @@ func kindOf(l *rtnl.Link) string {
 }
 
 // whyNotDevice says why a device cannot be a port.
-func (c *Client) whyNotDevice(ctx context.Context, r *odp.PortRequest, e *Error) error {
+func (c *looker) whyNotDevice(ctx context.Context, r *odp.PortRequest, e *Error) error {
 	l, ok := c.link(ctx, r.Name, 0)
 	if !ok {
 		return e.because(ErrNoDevice, "there is no device %q here; it has to be made first, or be an internal port", r.Name)
@@ -174,7 +186,7 @@ func (c *Client) whyNotDevice(ctx context.Context, r *odp.PortRequest, e *Error)
 	return e
 }
 
-func (c *Client) isInternal(ctx context.Context, l *rtnl.Link, e *Error) *Error {
+func (c *looker) isInternal(ctx context.Context, l *rtnl.Link, e *Error) *Error {
 	for _, p := range c.allPorts(ctx) {
 		switch {
 		case p.Ifindex != l.Index || p.Moved:
@@ -188,7 +200,7 @@ func (c *Client) isInternal(ctx context.Context, l *rtnl.Link, e *Error) *Error 
 }
 
 // whose says who has a device that is taken.
-func (c *Client) whose(ctx context.Context, r *odp.PortRequest, l *rtnl.Link, e *Error) *Error {
+func (c *looker) whose(ctx context.Context, r *odp.PortRequest, l *rtnl.Link, e *Error) *Error {
 	for _, p := range c.allPorts(ctx) {
 		switch {
 		case p.Ifindex != l.Index || p.Moved:
@@ -208,7 +220,7 @@ func (c *Client) whose(ctx context.Context, r *odp.PortRequest, l *rtnl.Link, e 
 }
 
 // whyNotTunnel says why a tunnel cannot be added.
-func (c *Client) whyNotTunnel(ctx context.Context, r *odp.PortRequest, e *Error) error {
+func (c *looker) whyNotTunnel(ctx context.Context, r *odp.PortRequest, e *Error) error {
 	if e.Errno != unix.EEXIST && e.Errno != unix.EADDRINUSE {
 		return e
 	}

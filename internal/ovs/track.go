@@ -284,6 +284,16 @@ func (t *tracker) end(table Table, complete bool) {
 	}
 }
 
+// clear tells that nothing is there any more.
+func (t *tracker) clear() {
+	for _, table := range []Table{TableDatapaths, TablePorts, TableFlows} {
+		if t.tables&table != 0 || table == TableDatapaths {
+			t.begin(table)
+			t.end(table, true)
+		}
+	}
+}
+
 // notified takes the body of a notification. made is the index of a datapath
 // that is new: the kernel does not tell of its local port.
 func (t *tracker) notified(table Table, body []byte) (made uint32, err error) {

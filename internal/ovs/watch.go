@@ -19,6 +19,9 @@ const (
 	// What is waited before the tables are read again: nothing twice, then this,
 	// doubling.
 	firstDelay, lastDelay = 10 * time.Millisecond, 2 * time.Second
+	// noModuleDelay is what is waited when the module is gone: asking for it starts
+	// modprobe.
+	noModuleDelay = 30 * time.Second
 	// quiet is how long nothing must be lost for the delays to begin anew.
 	quiet = 5 * time.Second
 )
@@ -88,9 +91,15 @@ func (w *Watcher) takeAsked() bool {
 	return asked
 }
 
+// errReloaded says that the module went away, and the groups with it.
+var errReloaded = errors.New("the openvswitch module has been unloaded")
+
 // Run watches until ctx ends, which is the error then. Others are those that
-// trying again does not mend: no module, a closed client.
+// trying again does not mend: a closed client, no module from the beginning.
+// When the module is unloaded later everything is gone, and Run looks every 30 s
+// whether it is back.
 func (w *Watcher) Run(ctx context.Context) error {
+	ran := false
 	for attempt := 0; ; attempt++ {
 		if err := pause(ctx, delay(attempt)); err != nil {
 			return err
@@ -103,12 +112,18 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return ctx.Err()
 		case errors.Is(err, rtnl.ErrOverrun):
 			w.fn(Event{Kind: Lost})
+		case errors.Is(err, ErrNoModule) && ran:
+			w.t.clear()
+			if err := pause(ctx, noModuleDelay); err != nil {
+				return err
+			}
 		case errors.Is(err, context.Canceled): // Refresh
 			attempt = -1
 			continue
-		case !transient(err):
+		case !errors.Is(err, errReloaded) && !transient(err):
 			return fmt.Errorf("ovs: watch: %w", err)
 		}
+		ran = true
 		if time.Since(began) > quiet {
 			attempt = -1
 		}
@@ -156,7 +171,7 @@ func (w *Watcher) once(ctx context.Context) error {
 	}
 	f := w.c.fams()
 	// Ports are told of with their datapath, and datapaths imply what is silent.
-	groups := []uint32{f.datapath.Group}
+	groups := []uint32{odp.ControlGroup, f.datapath.Group}
 	if w.o.Tables&TablePorts != 0 {
 		groups = append(groups, f.vport.Group)
 	}
@@ -197,6 +212,9 @@ func (w *Watcher) datagram(ctx context.Context, f *families, b []byte) error {
 			return err
 		}
 		b = rest
+		if h.Type == odp.ControlID && odp.IsRemoval(body, f.datapath.ID) {
+			return errReloaded
+		}
 		table, ok := tables[h.Type]
 		if !ok {
 			continue

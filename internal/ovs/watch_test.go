@@ -311,11 +311,20 @@ func TestKernelUnprivileged(t *testing.T) {
 }
 
 // TestKernelModuleReloaded takes the module away and brings it back under a
-// client that goes on.
+// client and a watcher that go on. (A datapath would keep it.)
 func TestKernelModuleReloaded(t *testing.T) {
 	vmtest.Require(t)
 	w := newWorld(t)
 	before := *w.c.fams()
+	v, _ := w.watch(WatchOptions{})
+	nstest.Eventually(t, 10*time.Second, func() string {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.syncs != 2 {
+			return fmt.Sprintf("%d tables read", v.syncs)
+		}
+		return ""
+	})
 	for _, m := range []string{"vport_gre", "vport_vxlan", "vport_geneve", "openvswitch"} {
 		out, err := exec.Command("rmmod", m).CombinedOutput()
 		if err != nil && m == "openvswitch" {
@@ -328,6 +337,7 @@ func TestKernelModuleReloaded(t *testing.T) {
 	d := w.datapath("sw0")
 	w.port(d, odp.TypeInternal, "int0")
 	w.same()
+	v.follows(w)
 	if after := *w.c.fams(); after == before {
 		t.Log("the families have the numbers that they had before")
 	}

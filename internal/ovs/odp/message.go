@@ -84,9 +84,16 @@ func AppendDump(b []byte, typ uint16, family string, dp uint32) []byte {
 	return closeMessage(b, start)
 }
 
+// What the controller of generic netlink says to everybody: which families come
+// and go.
+const (
+	ControlID    = 0x10 // type of its messages
+	ControlGroup = 0x10 // its group
+)
+
 // Numbers of the controller (linux/genetlink.h).
 const (
-	ctrlID         = 0x10
+	ctrlDelFamily  = 2
 	ctrlGetFamily  = 3
 	ctrlVersion    = 2
 	ctrlFamilyID   = 1
@@ -113,7 +120,7 @@ type Family struct {
 func AppendGetFamily(b []byte, name string) []byte {
 	start := len(b)
 	b = ne.AppendUint32(b, 0)
-	b = ne.AppendUint16(b, ctrlID)
+	b = ne.AppendUint16(b, ControlID)
 	b = ne.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	b = ne.AppendUint64(b, 0)
 	b = append(b, ctrlGetFamily, ctrlVersion, 0, 0)
@@ -151,6 +158,13 @@ func ParseFamily(body []byte) (Family, error) {
 		return Family{}, fmt.Errorf("odp: description of family %q has number %d", f.Name, f.ID)
 	}
 	return f, nil
+}
+
+// IsRemoval tells whether the body of a message of the controller says that the
+// family of that number is gone.
+func IsRemoval(body []byte, id uint16) bool {
+	f, err := ParseFamily(body)
+	return err == nil && body[0] == ctrlDelFamily && f.ID == id
 }
 
 func parseGroups(b []byte, groups map[string]uint32) error {
