@@ -62,6 +62,7 @@ func (e *Engine) activate(u *unit, l *rtnl.Link) {
 	e.markAddrs(u)
 	e.markNeighs(u)
 	e.discover(u)
+	e.rediscover = true
 	e.keepAddrs(u, l)
 }
 

@@ -93,6 +93,12 @@ func (e *Engine) Tick(now time.Time) {
 		}
 		e.markAll()
 	}
+	if e.rediscover {
+		e.rediscover = false
+		for _, index := range sortedKeys(e.dp.ifaces, compareUint32) {
+			e.discoverSub(e.dp.ifaces[index])
+		}
+	}
 	if e.ready() {
 		e.pass()
 	}
@@ -244,7 +250,7 @@ func (e *Engine) Deadline() time.Time {
 	if e.conn.state == closed {
 		return time.Time{}
 	}
-	if e.busy() || e.more || e.unrelated || e.remark {
+	if e.busy() || e.more || e.unrelated || e.remark || e.rediscover {
 		return e.now
 	}
 	var t time.Time

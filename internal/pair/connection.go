@@ -226,7 +226,7 @@ func (e *Engine) dumpNext() {
 			continue
 		}
 		if routes := k == dataplane.KindRoute || k == dataplane.KindTable; routes && !e.fib.Drained() || !routes && c.flying > 0 ||
-			k == dataplane.KindRoute && c.wanted[dataplane.KindTable] {
+			k == dataplane.KindRoute && c.wanted[dataplane.KindTable] || k != dataplane.KindInterface && !c.have[dataplane.KindInterface] {
 			continue
 		}
 		c.wanted[k], c.retry[k] = false, time.Time{}

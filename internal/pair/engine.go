@@ -47,6 +47,7 @@ type Engine struct {
 	wakeAt      time.Time
 	unrelated   bool // specs have to find their units again
 	remark      bool // everything has to be looked at again
+	rediscover  bool // sub-interfaces may have units again
 	madeChanged bool
 	more        bool // fib has work left
 }
@@ -208,8 +209,6 @@ func (e *Engine) markAll() {
 			e.discover(u)
 		}
 	}
-	for _, index := range sortedKeys(e.dp.ifaces, compareUint32) {
-		e.discoverSub(e.dp.ifaces[index])
-	}
+	e.rediscover = true
 	e.markLocals()
 }

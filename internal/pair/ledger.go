@@ -172,9 +172,11 @@ func (l *ledger) due(now time.Time) (keys []key) {
 	l.next = time.Time{}
 	for k, f := range l.failed {
 		switch {
-		case f.until.IsZero() || f.over:
+		case f.until.IsZero():
 		case !now.Before(f.until):
-			keys = append(keys, k)
+			if keys = append(keys, k); f.over {
+				f.until = time.Time{}
+			}
 		case l.next.IsZero() || f.until.Before(l.next):
 			l.next = f.until
 		}

@@ -155,7 +155,9 @@ func (e *Engine) replaceInterfaces(rows []dataplane.Interface, live bool) {
 func (e *Engine) replacePairs(rows []dataplane.Pair) {
 	e.dp.pairs = make(map[uint32]dataplane.Pair, len(rows))
 	for _, p := range rows {
-		e.dp.pairs[p.Phy] = p
+		if e.dp.ifaces[p.Phy] != nil { // otherwise it has gone meanwhile
+			e.dp.pairs[p.Phy] = p
+		}
 	}
 	e.markAll()
 }
