@@ -88,14 +88,14 @@ func TestConcurrentWriters(t *testing.T) {
 	t.Logf("%d wants, %d transactions, %d conflicts", sets, strings.Count(b.said(), "ovsdb: wrote"), strings.Count(b.said(), "somebody else was faster"))
 }
 
-// TestRestarts: both daemons are killed at random moments while what is wanted
+// TestRestarts: OVSDB_SEEDS times (2) both daemons are killed at random moments while what is wanted
 // changes, and others work by hand. It always ends as wanted, and what others
 // made is there.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	long(t)
-	for seed := range uint64(2) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); restarts(newWorld(t), seed) })
+	for seed := range fromEnv(t, "OVSDB_SEEDS", 2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { t.Parallel(); restarts(newWorld(t), uint64(seed)) })
 	}
 }
 

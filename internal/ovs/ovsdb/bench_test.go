@@ -54,7 +54,7 @@ func BenchmarkPorts(b *testing.B) {
 	}
 }
 
-func fromEnv(b *testing.B, name string, def int) int {
+func fromEnv(b testing.TB, name string, def int) int {
 	s := os.Getenv(name)
 	if s == "" {
 		return def

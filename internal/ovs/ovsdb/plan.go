@@ -272,10 +272,11 @@ func (p *planner) bridge(w *model.Switch) {
 	b := p.v.bridges[w.Name]
 	switch {
 	case b == "":
-		if p.held(k) || p.held(key{w.Name, w.Name}) || p.nameTaken(w) {
-			return
+		if pr := p.nameTaken(w); pr != (problem{}) {
+			p.problems[k] = pr
+		} else if p.hasPlace(w) {
+			p.newBridge(w)
 		}
-		p.newBridge(w)
 		return
 	case p.v.mine("Bridge", b):
 		if !p.held(k) {
@@ -292,22 +293,26 @@ func (p *planner) bridge(w *model.Switch) {
 	}
 }
 
-// nameTaken tells whether others have the name of a bridge that is to be made.
-func (p *planner) nameTaken(w *model.Switch) bool {
-	k := key{sw: w.Name}
+// hasPlace tells whether the ports of a switch can be written now: its bridge is
+// there, or can be made.
+func (p *planner) hasPlace(w *model.Switch) bool {
+	return p.v.bridges[w.Name] != "" ||
+		!p.held(key{sw: w.Name}) && !p.held(key{w.Name, w.Name}) && p.nameTaken(w) == (problem{})
+}
+
+// nameTaken says who has the name of a bridge that is to be made.
+func (p *planner) nameTaken(w *model.Switch) problem {
 	if own, bad := p.problems[key{w.Name, w.Name}]; bad {
-		p.problems[k] = own
-		return true
+		return own
 	}
-	if u := p.v.ports[w.Name]; u != "" && !p.v.mine("Port", u) {
-		p.problems[k] = problem{"KEY_TAKEN: somebody else has a port of this name on bridge " + p.v.name("Bridge", p.v.bridgeOf[u]), true}
-		return true
+	u := p.v.ports[w.Name]
+	if u != "" && !p.v.mine("Port", u) {
+		return problem{"KEY_TAKEN: somebody else has a port of this name on bridge " + p.v.name("Bridge", p.v.bridgeOf[u]), true}
 	}
-	if taken := p.ifaceTaken(w.Name, p.v.ports[w.Name]); taken != "" {
-		p.problems[k] = problem{taken, true}
-		return true
+	if taken := p.ifaceTaken(w.Name, u); taken != "" {
+		return problem{taken, true}
 	}
-	return false
+	return problem{}
 }
 
 func (p *planner) newBridge(w *model.Switch) {

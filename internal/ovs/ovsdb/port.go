@@ -14,6 +14,7 @@ import (
 // changed now keeps what it has, and so may every port that waits for it.
 func (p *planner) release(valid []*model.Switch) {
 	type loss struct {
+		sw     *model.Switch
 		port   *model.SwitchPort
 		uuid   string
 		ifaces []string
@@ -25,7 +26,7 @@ func (p *planner) release(valid []*model.Switch) {
 			if u == "" || !p.v.mine("Port", u) || p.held(key{w.Name, port.Name}) {
 				continue
 			}
-			l := loss{port: port, uuid: u}
+			l := loss{sw: w, port: port, uuid: u}
 			for _, i := range p.v.Table("Port")[u].Refs("interfaces") {
 				if p.v.mine("Interface", i) && !slices.Contains(members(port), p.v.name("Interface", i)) {
 					l.ifaces = append(l.ifaces, i)
@@ -40,7 +41,7 @@ func (p *planner) release(valid []*model.Switch) {
 	for again := true; again; {
 		again = false
 		losses = slices.DeleteFunc(losses, func(l loss) bool {
-			blocked := slices.ContainsFunc(members(l.port), func(name string) bool { return p.ifaceTaken(name, l.uuid) != "" })
+			blocked := !p.hasPlace(l.sw) || slices.ContainsFunc(members(l.port), func(name string) bool { return p.ifaceTaken(name, l.uuid) != "" })
 			for _, i := range l.ifaces {
 				p.released[i] = !blocked
 			}
