@@ -405,7 +405,18 @@ func testMPLS(c *client) {
 	c.holdsRoutes(slices.Clone(want)...)
 	del := dataplane.Op{Kind: dataplane.RouteDel, Family: familyMPLS, Route: dataplane.RouteKey{Label: 101, EOS: true}}
 	c.write(del, del)
-	c.holdsRoutes(slices.Delete(want, 1, 2)...)
+	c.holdsRoutes(slices.Delete(slices.Clone(want), 1, 2)...)
+	// A label above others has a key of its own.
+	above := dataplane.Route{Key: dataplane.RouteKey{Label: 100}, Paths: want[0].Paths}
+	want = append(slices.Delete(want, 1, 2), above)
+	c.write(set(100, false, above.Paths))
+	c.holdsRoutes(slices.Clone(want)...)
+	del.Route = dataplane.RouteKey{Label: 100, EOS: true}
+	c.write(del, del)
+	c.holdsRoutes(slices.Clone(want[1:])...)
+	del.Route = above.Key
+	c.write(del, del)
+	c.holdsRoutes(slices.Clone(want[1:len(want)-1])...)
 	c.fails(nil, set(1<<20, true, paths(r.via(2))))
 	c.fails(nil, r.set("10.9.0.0/16", labels(r.via(2), 1<<20)))
 }

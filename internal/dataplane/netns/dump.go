@@ -304,15 +304,61 @@ func (d *routeDump) take(datagram []byte) error {
 		if err != nil {
 			return err
 		}
-		if o := d.odd[key]; o != nil && o.made.Equal(set) {
-			set = o.written
+		if key.MPLS() {
+			d.label(key, set)
+		} else {
+			d.add(key, set)
 		}
-		d.part = append(d.part, dataplane.Route{Key: key, Paths: set})
 		if len(d.part) == dumpPart {
 			d.deliver()
 		}
 		return nil
 	})
+}
+
+// label shows a label's route under the keys that it has.
+func (d *routeDump) label(key dataplane.RouteKey, set *dataplane.PathSet) {
+	d.mu.Lock()
+	use, known := d.uses[key.Label]
+	if !known {
+		use = useBoth
+		d.uses[key.Label] = use
+	}
+	d.mu.Unlock()
+	for _, key.EOS = range [...]bool{false, true} {
+		if use&useOf(key) != 0 {
+			d.add(key, set)
+		}
+	}
+}
+
+func (d *routeDump) add(key dataplane.RouteKey, set *dataplane.PathSet) {
+	if o := d.odd[key]; o != nil && o.made.Equal(set) {
+		set = o.written
+	}
+	d.part = append(d.part, dataplane.Route{Key: key, Paths: set})
+}
+
+// readLabels reads which labels have routes: those that are not known are taken
+// to be meant for both keys.
+func (s *session) readLabels() error {
+	if !s.caps.MPLS {
+		return nil
+	}
+	have := map[uint32]labelUse{}
+	err := dumpEach(s, rtnl.KindRoute, rtnl.Filter{Family: unix.AF_MPLS}, unix.RTM_NEWROUTE, rtnl.DecodeRoute, func(r *rtnl.Route) {
+		if key, ok := keyOf(r); ok {
+			use, known := s.uses[key.Label]
+			if !known {
+				use = useBoth
+			}
+			have[key.Label] = use
+		}
+	})
+	if err == nil {
+		s.uses = have
+	}
+	return err
 }
 
 func (d *routeDump) paths(r *rtnl.Route) (*dataplane.PathSet, error) {
@@ -350,6 +396,9 @@ func (s *session) adopt() error {
 		return err
 	}
 	if _, err := s.dumpNeighs(); err != nil {
+		return err
+	}
+	if err := s.readLabels(); err != nil {
 		return err
 	}
 	for _, index := range slices.Sorted(maps.Keys(s.links)) {

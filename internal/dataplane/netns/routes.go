@@ -175,9 +175,6 @@ func routeKey(r *rtnl.Route, k dataplane.RouteKey) error {
 		if k.Label > maxLabel || k.Table != dataplane.MainTable {
 			return fmt.Errorf("label %d in table %d: %w", k.Label, k.Table, dataplane.ErrRefused)
 		}
-		if !k.EOS {
-			return fmt.Errorf("label %d above others: the kernel does the same with it wherever it is in the stack: %w", k.Label, dataplane.ErrUnsupported)
-		}
 		r.Label, r.Table = k.Label, unix.RT_TABLE_MAIN
 		return nil
 	}
@@ -189,6 +186,23 @@ func routeKey(r *rtnl.Route, k dataplane.RouteKey) error {
 		r.Table = unix.RT_TABLE_MAIN
 	}
 	return nil
+}
+
+// labelUse tells for which of its two keys a label has a route: the kernel does
+// the same with a label wherever it is in the stack, the contract may not.
+type labelUse uint8
+
+const (
+	useEOS   labelUse = 1 << iota // at the bottom of the stack
+	useAbove                      // above others
+	useBoth  = useEOS | useAbove
+)
+
+func useOf(k dataplane.RouteKey) labelUse {
+	if k.EOS {
+		return useEOS
+	}
+	return useAbove
 }
 
 // keyFamily is the family of a key, as the kernel counts them.

@@ -54,6 +54,7 @@ type session struct {
 	hosts  map[string]*space // namespaces of companions, by their file
 	paths  pathCache
 	labels bool // the label table has been made
+	uses   map[uint32]labelUse
 }
 
 type neighKey struct {
@@ -70,7 +71,7 @@ func open(ctx context.Context, o Options, epoch uint32, ended func(*session)) (*
 	s := &session{o: o, epoch: epoch, kick: make(chan struct{}, 1),
 		links: map[uint32]*link{}, pairs: map[uint32]*pair{}, addrs: map[dataplane.Addr]bool{}, neighs: map[neighKey]rtnl.HWAddr{},
 		locals: map[netip.Addr]bool{}, chains: map[chainKey]chainState{}, lost: map[dataplane.Addr]bool{}, gone: map[uint32]bool{},
-		tables: map[dataplane.Table]bool{}, odd: map[dataplane.RouteKey]*oddRoute{}, hosts: map[string]*space{}}
+		tables: map[dataplane.Table]bool{}, odd: map[dataplane.RouteKey]*oddRoute{}, hosts: map[string]*space{}, uses: map[uint32]labelUse{}}
 	s.ended = func() { ended(s) }
 	s.ctx, s.stop = context.WithCancel(ctx)
 	for _, step := range []struct {

@@ -223,10 +223,10 @@ func (w *batch) route(i int, op *dataplane.Op) error {
 		if err := w.needLabels(); err != nil {
 			return err
 		}
-		r.Scope = unix.RT_SCOPE_UNIVERSE
-		if typ == unix.RTM_NEWROUTE {
-			r.Type = unix.RTN_UNICAST
+		if !w.useLabel(op) {
+			return nil
 		}
+		r.Scope, r.Type = unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST
 	}
 	if op.Kind == dataplane.RouteSet {
 		w.noteOdd(op, &r, family)
@@ -235,6 +235,22 @@ func (w *batch) route(i int, op *dataplane.Op) error {
 	w.ends = append(w.ends, len(w.buf))
 	w.ofs = append(w.ofs, i)
 	return nil
+}
+
+// useLabel notes which keys of a label have a route, and tells whether there is
+// anything to be written.
+func (w *batch) useLabel(op *dataplane.Op) bool {
+	use := w.uses[op.Route.Label]
+	if op.Kind == dataplane.RouteSet {
+		w.uses[op.Route.Label] = use | useOf(op.Route)
+		return true
+	}
+	if use &^= useOf(op.Route); use != 0 {
+		w.uses[op.Route.Label] = use
+		return false
+	}
+	delete(w.uses, op.Route.Label)
+	return true
 }
 
 func (w *batch) noteOdd(op *dataplane.Op, r *rtnl.Route, family uint8) {
@@ -260,6 +276,7 @@ func (w *batch) flushRoutes() {
 		msgs[i] = w.buf[start:end:end]
 		start = end
 	}
+	relabel := false
 	for i, err := range w.conn.Execute(w.ctx, msgs) {
 		if err == nil {
 			continue
@@ -271,7 +288,15 @@ func (w *batch) flushRoutes() {
 		if op.Kind == dataplane.RouteDel && errors.Is(err, unix.EINVAL) && w.tableLink(op.Route.Table) == nil && op.Route.Table != dataplane.MainTable {
 			continue
 		}
+		if op.Route.MPLS() && op.Kind == dataplane.RouteSet {
+			relabel = true // there may be a route that it should have replaced, or none
+		}
 		w.failed[w.ofs[i]] = fmt.Errorf("%v %s: %w", op.Kind, routeName(op.Route), refused(err))
+	}
+	if relabel {
+		if err := w.readLabels(); err != nil {
+			w.o.Log.Warn("cannot read the label table", "error", err)
+		}
 	}
 	w.buf, w.ends, w.ofs = w.buf[:0], w.ends[:0], w.ofs[:0]
 }
