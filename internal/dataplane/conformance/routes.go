@@ -416,7 +416,7 @@ func testMPLS(c *client) {
 	c.holdsRoutes(slices.Clone(want[1:])...)
 	del.Route = above.Key
 	c.write(del, del)
-	c.holdsRoutes(slices.Clone(want[1:len(want)-1])...)
+	c.holdsRoutes(slices.Clone(want[1 : len(want)-1])...)
 	c.fails(nil, set(1<<20, true, paths(r.via(2))))
 	c.fails(nil, r.set("10.9.0.0/16", labels(r.via(2), 1<<20)))
 }
