@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"netbraid/internal/config"
@@ -90,10 +91,8 @@ func switchHead(sw *core.Switch) ubus.Table {
 // switchPort is how a port is wanted and how it is. Number 0: it has none yet.
 func switchPort(p *model.SwitchPort, sw *core.Switch) ubus.Table {
 	st := model.SwitchPortState{}
-	for _, x := range sw.State.Ports {
-		if x.Name == p.Name {
-			st = x
-		}
+	if i, ok := slices.BinarySearchFunc(sw.State.Ports, p.Name, func(x model.SwitchPortState, n string) int { return cmp.Compare(x.Name, n) }); ok {
+		st = sw.State.Ports[i]
 	}
 	t := ubus.Table{{Name: "port_type", Value: cmp.Or(p.Type, "netdev")}, {Name: "number", Value: int64(st.Number)}}
 	add := func(on bool, name string, v any) {

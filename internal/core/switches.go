@@ -102,7 +102,7 @@ func (c *Core) switchChanged(st model.SwitchState) {
 	why := ""
 	for _, p := range st.Ports {
 		switch now := portError(&p); {
-		case now == before[p.Name]:
+		case now == before[p.Name] || !wantsPort(c.wantedSwitch(st.Name), p.Name):
 		case now == "":
 			mended = append(mended, p.Name)
 		default:
@@ -155,6 +155,15 @@ func (r *DelSwitchPort) do(c *Core) Status {
 	return OK
 }
 
+// wantsPort tells whether a port is wanted; a bridge may have others besides.
+func wantsPort(w *model.Switch, port string) bool {
+	if w == nil {
+		return false
+	}
+	_, ok := slices.BinarySearchFunc(w.Ports, port, func(p model.SwitchPort, n string) int { return cmp.Compare(p.Name, n) })
+	return ok
+}
+
 // portError says why a port is not as wanted; empty when it is.
 func portError(p *model.SwitchPortState) string {
 	if p.Err == "" && p.Foreign {
@@ -189,7 +198,7 @@ func (c *Core) SwitchErrors(device string) []SwitchError {
 	for i := range st.Ports {
 		p := &st.Ports[i]
 		text := portError(p)
-		if text == "" || name != device && p.Name != device {
+		if text == "" || name != device && p.Name != device || !wantsPort(c.wantedSwitch(name), p.Name) {
 			continue
 		}
 		code := "PORT_FAILED"

@@ -153,7 +153,7 @@ func TestSwitches(t *testing.T) {
 	w.link(10, "ovs0", "openvswitch")
 	w.link(11, "vi", "openvswitch")
 	w.step(core.SwitchChanged{State: model.SwitchState{Name: "ovs0", Backend: "kernel", There: true, Ports: []model.SwitchPortState{
-		{Name: "eth0", Number: 1}, {Name: "eth1", Err: "no such device"}, {Name: "vi", Number: 2, Foreign: true}}}})
+		{Name: "eth0", Number: 1}, {Name: "eth1", Err: "no such device"}, {Name: "other", Number: 9, Foreign: true}, {Name: "vi", Number: 2, Foreign: true}}}})
 	for _, n := range []string{"lan", "in"} {
 		if st := w.c.Interface(n).State(); st != iface.SettingUp && st != iface.Up {
 			t.Errorf("interface %s is %v", n, st)
@@ -171,7 +171,7 @@ func TestSwitches(t *testing.T) {
 		t.Error(got)
 	}
 	log := strings.Join(w.logs, "")
-	for _, line := range []string{"Open vSwitch bridge is not as wanted bridge ovs0 error cannot reach ovsdb-server", "Open vSwitch bridge is there bridge ovs0 ports 3",
+	for _, line := range []string{"Open vSwitch bridge is not as wanted bridge ovs0 error cannot reach ovsdb-server", "Open vSwitch bridge is there bridge ovs0 ports 4",
 		"port of Open vSwitch is not as wanted bridge ovs0 port eth1 error no such device more 1"} {
 		if strings.Count(log, line) != 1 {
 			t.Errorf("the log should say once %q:\n%s", line, log)

@@ -33,6 +33,9 @@ type switches struct {
 	o       Options
 	log     *slog.Logger
 	deliver func(core.Event)
+	// open starts a backend; answers tells whether an ovsdb-server does.
+	open    func(name string) (switchBackend, error)
+	answers func() bool
 	kick    chan struct{} // there is something in what follows
 	done    sync.WaitGroup
 	stop    chan struct{}
@@ -64,6 +67,8 @@ const retrySwitches = 10 * time.Second
 func newSwitches(o Options, log *slog.Logger, deliver func(core.Event)) *switches {
 	s := &switches{o: o, log: log, deliver: deliver, kick: make(chan struct{}, 1), stop: make(chan struct{}),
 		reports: map[string]model.SwitchState{}, backends: map[string]switchBackend{}}
+	s.open = s.openReal
+	s.answers = func() bool { return o.OVSDB.Cert != "" || ovsdb.Available(o.OVSDB.Target) }
 	if _, err := store.ReadSwitches(o.RunDir, &s.memory); err != nil {
 		log.Warn("who ran the bridges of Open vSwitch is not known any more", "error", err)
 	}
@@ -99,7 +104,8 @@ func (s *switches) wake() {
 }
 
 // report takes the state of a bridge from its backend.
-func (s *switches) report(st model.SwitchState) {
+func (s *switches) report(backend string, st model.SwitchState) {
+	st.Backend = backend
 	s.mu.Lock()
 	s.reports[st.Name] = st
 	s.mu.Unlock()
@@ -159,7 +165,7 @@ func (s *switches) apply(want []model.Switch) (ok bool) {
 			ok = false
 			s.log.Warn("bridges of Open vSwitch are not made; trying again", "backend", name, "bridges", len(by[name]), "error", err)
 			for _, w := range by[name] {
-				s.deliver(core.SwitchChanged{State: model.SwitchState{Name: w.Name, Err: err.Error()}})
+				s.deliver(core.SwitchChanged{State: model.SwitchState{Name: w.Name, Backend: name, Err: err.Error()}})
 			}
 			continue
 		}
@@ -185,7 +191,7 @@ func (s *switches) choose(want []model.Switch) {
 		}
 		if answers == "" {
 			answers = backendKernel
-			if s.o.OVSDB.Cert != "" || ovsdb.Available(s.o.OVSDB.Target) {
+			if s.answers() {
 				answers = backendOVSDB
 			}
 		}
@@ -210,19 +216,22 @@ func (s *switches) backend(name string) (switchBackend, error) {
 	if s.backends[name] != nil || !s.memory.Used[name] {
 		return s.backends[name], nil
 	}
-	switch name {
-	case backendKernel:
-		m, err := kswitch.New(kswitch.Options{NSFD: s.o.NSFD, StateFile: filepath.Join(s.o.RunDir, "ovs"), Log: s.log, Report: s.report})
-		if err != nil {
-			return nil, err
-		}
-		s.backends[name] = m
-	case backendOVSDB:
-		o := s.o.OVSDB
-		o.Log, o.Report = s.log, s.report
-		s.backends[name] = ovsdb.New(o)
+	b, err := s.open(name)
+	if err != nil {
+		return nil, err
 	}
-	return s.backends[name], nil
+	s.backends[name] = b
+	return b, nil
+}
+
+func (s *switches) openReal(name string) (switchBackend, error) {
+	report := func(st model.SwitchState) { s.report(name, st) }
+	if name == backendKernel {
+		return kswitch.New(kswitch.Options{NSFD: s.o.NSFD, StateFile: filepath.Join(s.o.RunDir, "ovs"), Log: s.log, Report: report})
+	}
+	o := s.o.OVSDB
+	o.Log, o.Report = s.log, report
+	return ovsdb.New(o), nil
 }
 
 // gone tells whether the links of bridges that were there have gone.

@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"netbraid/internal/core"
+	"netbraid/internal/model"
+	"netbraid/internal/nstest"
+)
+
+// ovsWorld has backends that write down what they are told.
+type ovsWorld struct {
+	t      *testing.T
+	s      *switches
+	stop   func()
+	events chan core.SwitchChanged
+
+	mu     sync.Mutex
+	told   []string
+	answer bool
+	broken string // backend that cannot be opened
+}
+
+type fakeBackend struct {
+	w    *ovsWorld
+	name string
+}
+
+func (f *fakeBackend) Set(want []model.Switch) {
+	var mine []string
+	for _, w := range want {
+		if w.Backend == f.name {
+			mine = append(mine, w.Name)
+		}
+	}
+	f.w.note(f.name + "[" + strings.Join(mine, " ") + "]")
+}
+
+func (f *fakeBackend) Close() { f.w.note(f.name + " closed") }
+
+func (w *ovsWorld) note(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told = append(w.told, s)
+}
+
+func newOVSWorld(t *testing.T, dir string) *ovsWorld {
+	w := &ovsWorld{t: t, events: make(chan core.SwitchChanged, 100)}
+	w.s = newSwitches(Options{RunDir: dir}, slog.New(slog.NewTextHandler(testWriter{t}, nil)), func(ev core.Event) { w.events <- ev.(core.SwitchChanged) })
+	w.s.answers = func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.answer }
+	w.s.open = func(name string) (switchBackend, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.broken == name {
+			return nil, errors.New("no " + name + " here")
+		}
+		return &fakeBackend{w, name}, nil
+	}
+	w.stop = sync.OnceFunc(w.s.start())
+	t.Cleanup(w.stop)
+	return w
+}
+
+// expect waits until backends have been told this, and nothing else.
+func (w *ovsWorld) expect(want ...string) {
+	w.t.Helper()
+	nstest.Eventually(w.t, 10*time.Second, func() string {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if got := strings.Join(w.told, " "); got != strings.Join(want, " ") {
+			return fmt.Sprintf("told %q, want %q", got, want)
+		}
+		return ""
+	})
+	w.mu.Lock()
+	w.told = nil
+	w.mu.Unlock()
+}
+
+func named(nameAndBackend ...string) (out []model.Switch) {
+	for _, s := range nameAndBackend {
+		n, b, _ := strings.Cut(s, "/")
+		out = append(out, model.Switch{Name: n, Backend: b, Ports: []model.SwitchPort{{Name: "p"}}})
+	}
+	return out
+}
+
+// TestSwitchBackends: who runs a bridge is what its section says, else who is
+// there when it comes; that holds for the next process too.
+func TestSwitchBackends(t *testing.T) {
+	dir := t.TempDir()
+	w := newOVSWorld(t, dir)
+	w.s.set(named("a", "b/ovsdb"))
+	w.expect("kernel[a]", "ovsdb[b]")
+	w.mu.Lock()
+	w.answer = true // an ovsdb-server has come
+	w.mu.Unlock()
+	w.s.set(named("a", "b/ovsdb", "c"))
+	w.expect("kernel[a]", "ovsdb[b c]")
+	w.s.set(nil)
+	w.expect("kernel[]", "ovsdb[]")
+	w.s.set(named("a", "c"))
+	w.expect("kernel[]", "ovsdb[a c]") // gone and come again: decided anew
+	w.stop()
+	w.expect("kernel closed", "ovsdb closed")
+
+	w = newOVSWorld(t, dir) // another process; no server answers
+	w.s.set(named("a", "c", "d"))
+	w.expect("kernel[d]", "ovsdb[a c]")
+	w.stop()
+}
+
+// TestSwitchLeftOvers: bridges of an earlier process that nobody wants any more
+// are taken away, and where there were none nobody is asked.
+func TestSwitchLeftOvers(t *testing.T) {
+	dir := t.TempDir()
+	w := newOVSWorld(t, dir)
+	w.s.set(nil)
+	w.s.set(named("a"))
+	w.expect("kernel[a]")
+	w.stop()
+	w.expect("kernel closed")
+	w = newOVSWorld(t, dir)
+	w.s.set(nil)
+	w.expect("kernel[]")
+}
+
+// TestSwitchReports: the core hears the newest of each bridge from who runs it,
+// and why nobody can.
+func TestSwitchReports(t *testing.T) {
+	w := newOVSWorld(t, t.TempDir())
+	w.s.set(named("a"))
+	w.expect("kernel[a]")
+	next := func() string {
+		select {
+		case ev := <-w.events:
+			return fmt.Sprintf("%s %s %v %q %d", ev.State.Name, ev.State.Backend, ev.State.There, ev.State.Err, len(ev.State.Ports))
+		case <-time.After(5 * time.Second):
+			return "nothing"
+		}
+	}
+	w.s.report("kernel", model.SwitchState{Name: "a", There: true})
+	if got := next(); got != `a kernel true "" 0` {
+		t.Error(got)
+	}
+	w.mu.Lock()
+	w.broken = "ovsdb"
+	w.mu.Unlock()
+	w.s.set(named("c/ovsdb"))
+	if got := next(); got != `c ovsdb false "no ovsdb here" 0` {
+		t.Error(got)
+	}
+}
