@@ -4,7 +4,8 @@
 //
 // What lives here: the benchmarks, the worlds that they run in, and a driver
 // that joins an engine to its sockets, each side in a process of its own, so
-// that its CPU time is its own. What must not: anything that a program imports,
+// that its CPU time is its own; and the client of VPP (package dataplane/vpp)
+// against a test server. What must not: anything that a program imports,
 // and any touch of the namespace that the benchmark was started in.
 //
 // `go test -run '^$' -bench . ./internal/bench` prints a table at its end, one

@@ -69,7 +69,9 @@ type (
 		Err   error
 	}
 	// Dumped: a part of a dump; the slice of its kind is filled. Routes are only
-	// those of our own source.
+	// those of our own source. VPP leaves out one that is hidden by another
+	// source's (a connected subnet's), and has no source for those of labels: all
+	// from label 16 on count as ours.
 	Dumped struct {
 		Epoch      uint32
 		Kind       Kind

@@ -11,9 +11,28 @@ import (
 )
 
 // localAddrs are the IPv6 link-local addresses that we have set, with the
-// length that was said. VPP has one on each interface, of length 128, does not
-// show it with the others, and cannot be without.
+// length that was said. VPP has one on each interface, of length 128, shows it
+// apart from the others, and cannot be without: what it has chosen itself is
+// not reported, and a removal only forgets.
 type localAddrs map[uint32]netip.Prefix
+
+// readLocal returns the link-local address of an interface as it was said, when
+// VPP still has it.
+func (s *session) readLocal(index uint32) (p netip.Prefix, there bool, err error) {
+	p, said := s.c.local[index]
+	if !said || !s.ids.has(linkLocalGet, linkLocalGetReply) {
+		return p, false, nil
+	}
+	d, refused, err := s.call(linkLocalGet, linkLocalGetReply, put32(nil, index))
+	if refused != nil || err != nil {
+		return p, false, err
+	}
+	b := d.take(16)
+	if d.err != nil {
+		return p, false, fmt.Errorf("%s: %w", linkLocalGetReply, d.err)
+	}
+	return p, netip.AddrFrom16([16]byte(b)) == p.Addr(), nil
+}
 
 // isLocal tells whether a prefix is an IPv6 link-local address.
 func isLocal(p netip.Prefix) bool { return p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() }

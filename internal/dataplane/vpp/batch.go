@@ -53,6 +53,9 @@ func (s *session) work() error {
 func (s *session) do(cmd command) error {
 	s.now = time.Now()
 	if cmd.batch == nil {
+		if err := s.drain(); err != nil {
+			return err
+		}
 		return s.dumpKind(cmd.dump)
 	}
 	b := &batch{Batch: *cmd.batch}
@@ -75,6 +78,20 @@ func (s *session) do(cmd command) error {
 	}
 	b.sent = true
 	return s.refresh(b.touched)
+}
+
+// drain waits for the answers to all batches, so that those to what was asked
+// later come later.
+func (s *session) drain() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	for s.answerBatches(); len(s.batches) > 0; s.answerBatches() {
+		if err := s.pump(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // route sends a route; its answer is looked at when it comes.

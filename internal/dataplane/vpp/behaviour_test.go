@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,4 +382,72 @@ func TestPairs(t *testing.T) {
 	if again := u.must(add(phy, "e0", "/run/netns/blue")).Made[0].Pair; again != made {
 		t.Errorf("again %+v, first %+v", again, made)
 	}
+}
+
+// TestAnswersInOrder: what is asked later is answered later.
+func TestAnswersInOrder(t *testing.T) {
+	_, u, phy, _ := start(t, vpptest.Options{})
+	var ops []dataplane.Op
+	for i := range 1000 {
+		ops = append(ops, dataplane.Op{Kind: dataplane.RouteSet, Paths: path(phy, "192.0.2.2"),
+			Route: dataplane.RouteKey{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)}})
+	}
+	for id := range uint64(3) {
+		u.c.Write(u.epoch, dataplane.Batch{ID: id, Ops: append([]dataplane.Op(nil), ops...)})
+	}
+	u.c.Dump(u.epoch, dataplane.KindRoute)
+	u.c.Write(u.epoch, dataplane.Batch{ID: 3, Ops: ops[:1]})
+	var order []uint64
+	routes := 0
+	for len(order) < 5 {
+		switch e := u.next().(type) {
+		case dataplane.Done:
+			order = append(order, e.ID)
+		case dataplane.Dumped:
+			routes += len(e.Routes)
+		case dataplane.DumpDone:
+			order = append(order, 99)
+		case dataplane.Down:
+			t.Fatal(e.Err)
+		}
+	}
+	if want := []uint64{0, 1, 2, 99, 3}; !slices.Equal(order, want) || routes != 1000 {
+		t.Errorf("answered in the order %v, should be %v; %d routes", order, want, routes)
+	}
+}
+
+// TestLinkLocal: an IPv6 link-local address is VPP's only one, of length 128;
+// it is dumped as it was said, while VPP has it.
+func TestLinkLocal(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	add := func(p string) dataplane.Op {
+		return dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx(p)}
+	}
+	u.must(add("fe80::1/64"), add("fe80::2/64"), add("2001:db8::1/64"))
+	holds := func(want ...string) {
+		t.Helper()
+		list, err := u.dump(dataplane.KindAddr)
+		var got []string
+		for _, a := range list {
+			got = append(got, a.(dataplane.Addr).Prefix.String())
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+	}
+	holds("2001:db8::1/64", "fe80::2/64")
+	u.up()
+	holds("2001:db8::1/64", "fe80::2/64")
+	u.must(dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("fe80::1/64")}) // not there any more
+	holds("2001:db8::1/64", "fe80::2/64")
+	u.must(dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("fe80::2/64")})
+	holds("2001:db8::1/64")
+	u.must(add("fe80::3/64"))
+	s.Restart(false)
+	u.down()
+	if s.AddPhy("phy0", [6]byte{2, 0xfe, 0, 0, 0, 1}, 1500) != phy {
+		t.Fatal("another index")
+	}
+	u.up()
+	holds()
 }

@@ -84,7 +84,7 @@ func TestConformanceOldPairs(t *testing.T) {
 func TestConformancePieces(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) *conformance.World {
 		w, s := world(t, vpptest.Options{})
-		s.Piece(7001)
+		s.Piece(97)
 		return w
 	})
 }

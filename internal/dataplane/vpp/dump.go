@@ -135,7 +135,11 @@ func (s *session) dumpAddrs() (refused, err error) {
 				list = append(list, dataplane.Addr{Index: index, Prefix: p})
 			}
 		}
-		if p, ok := s.c.local[index]; ok {
+		p, ok, err := s.readLocal(index)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			list = append(list, dataplane.Addr{Index: index, Prefix: p})
 		}
 	}

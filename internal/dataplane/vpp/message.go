@@ -53,6 +53,8 @@ const (
 	tableDetails
 	addressDump
 	addressDetails
+	linkLocalGet
+	linkLocalGetReply
 	routeAddDel
 	routeAddDelReply
 	routeDump
@@ -135,6 +137,8 @@ var layouts = [messageEnd]layout{
 	tableDetails:             {"ip_table_details", "c79fca0f", "ip"},
 	addressDump:              {"ip_address_dump", "2d033de4", "ip"},
 	addressDetails:           {"ip_address_details", "ee29b797", "ip"},
+	linkLocalGet:             {"sw_interface_ip6_get_link_local_address", "f9e6675e", "ip"},
+	linkLocalGetReply:        {"sw_interface_ip6_get_link_local_address_reply", "d16b7130", "ip"},
 	routeAddDel:              {"ip_route_add_del_v2", "521ef330", "ip"},
 	routeAddDelReply:         {"ip_route_add_del_v2_reply", "1992deab", "ip"},
 	routeDump:                {"ip_route_v2_dump", "d16f72e6", "ip"},

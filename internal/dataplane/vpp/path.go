@@ -106,7 +106,7 @@ func checkPath(p *dataplane.Path, proto uint8) error {
 	if p.Index == localInterface {
 		return fmt.Errorf("%w: a path through VPP's interface 0, which is none", dataplane.ErrRefused)
 	}
-	if p.Via.IsValid() && (p.Via.Zone() != "" || p.Via.IsMulticast() || p.Via.Is4In6()) {
+	if p.Via.IsValid() && (p.Via.Zone() != "" || p.Via.IsMulticast() || p.Via.Is4In6() || p.Via.IsUnspecified()) {
 		return fmt.Errorf("%w: next hop %s", dataplane.ErrRefused, p.Via)
 	}
 	if p.Labels.N > dataplane.MaxLabels {
@@ -195,12 +195,12 @@ func decodePath(d *decoder) (p dataplane.Path, kind dataplane.RouteKind, foreign
 	for i := range int(p.Labels.N) {
 		p.Labels.L[i] = binary.BigEndian.Uint32(labels[i*labelLen+1:])
 	}
-	if [16]byte(nh) != [16]byte{} {
-		if proto == protoIP4 {
-			p.Via = netip.AddrFrom4([4]byte(nh[:4]))
-		} else {
-			p.Via = netip.AddrFrom16([16]byte(nh))
-		}
+	a := netip.AddrFrom16([16]byte(nh))
+	if proto == protoIP4 {
+		a = netip.AddrFrom4([4]byte(nh[:4]))
+	}
+	if !a.IsUnspecified() {
+		p.Via = a
 	}
 	if p.Index != dataplane.NoIndex {
 		p.Table = 0

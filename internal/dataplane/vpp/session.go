@@ -289,7 +289,7 @@ func (s *session) handle(c chunk, ok bool) error {
 	if s.now.Sub(s.checked) < s.opt.Timeout/4 {
 		return nil
 	}
-	s.checked = s.now
+	s.checked, s.late = s.now, 0
 	return s.expire()
 }
 
@@ -322,7 +322,7 @@ func (s *session) frame(p []byte) error {
 // maxDetails bounds what one dump may have.
 const maxDetails = 1 << 24
 
-// maxStray is how much that nobody asked for we take of one connection.
+// maxStray is how much that nobody asked for we take at a time.
 const maxStray = 1000
 
 // stray counts what nobody asked for.

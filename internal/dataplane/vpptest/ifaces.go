@@ -350,7 +350,8 @@ func (st *state) addAddr(v *vif, p prefix) int32 {
 			return rvLength
 		}
 		if local {
-			return 0 // the link's own, shown elsewhere
+			v.local = p.b // the link's own, shown elsewhere
+			return 0
 		}
 	}
 	if p.len > p.bits() || p.len == 0 {
@@ -434,4 +435,14 @@ func dumpIP(c *conn, r *request) {
 			c.u32(v.index).flag(six).end()
 		}
 	}
+}
+
+// getLinkLocal shows the link-local address of an interface; not recorded.
+func getLinkLocal(c *conn, r *request, v *vif) {
+	c.begin(r.name+"_reply", r.ctx)
+	rv := int32(0)
+	if v.local == [16]byte{} {
+		rv = rvNoIPv6
+	}
+	c.u32(uint32(rv)).raw(v.local[:]).end()
 }

@@ -25,7 +25,11 @@ type line struct {
 	Steps [][2]any
 }
 
-func readRecording(t *testing.T, file string) []line {
+func readRecordingF(t testing.TB, name string) []line {
+	return readRecording(t, "testdata/"+name+".jsonl.gz")
+}
+
+func readRecording(t testing.TB, file string) []line {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -72,6 +73,7 @@ type Server struct {
 	piece    int // most octets of one write
 	mute     bool
 	counts   map[string]int
+	told     atomic.Bool // events wait in somebody's answers
 	dropName string
 	dropAt   int
 }
@@ -314,6 +316,9 @@ func (c *conn) run() {
 		}
 		if c.flush() != nil {
 			return
+		}
+		if s.told.Swap(false) {
+			s.flushAll()
 		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	rvSubExists      = -56
 	rvLength         = -59
 	rvNoAddress      = -60
+	rvNoIPv6         = -62
 	rvNoHost         = -71
 	rvBadArgument    = -73
 	rvInterfaceThere = -79
@@ -70,7 +71,8 @@ type vif struct {
 	flags      uint32
 	table      [2]uint32
 	addrs      [2][]prefix
-	mpls       int // how often it was enabled
+	local      [16]byte // link-local address
+	mpls       int      // how often it was enabled
 	pair       *pair
 	companion  bool // dataplane's end of a pair
 }
@@ -224,6 +226,10 @@ func (st *state) setUp(v *vif, up bool) {
 
 // tellEvents puts what happened into the answers of those that want to know.
 func (st *state) tellEvents() {
+	if len(st.pending)+len(st.told) == 0 {
+		return
+	}
+	st.s.told.Store(true)
 	for _, e := range st.pending {
 		for c := range st.s.conns {
 			if !c.events {
