@@ -258,13 +258,15 @@ func (t *Table) mayPurge() bool {
 
 // purgeSlice goes on with that.
 func (t *Table) purgeSlice(budget int) int {
-	for ; t.purgeAt < t.ent.end() && budget > 0; t.purgeAt++ {
-		budget--
+	n := budget * entriesPerBudget
+	for ; t.purgeAt < t.ent.end() && n > 0; t.purgeAt++ {
+		n--
 		id := t.purgeAt
 		e := t.ent.at(id)
 		switch {
 		case !e.is(entryLive) || e.want == setNone:
 		case e.is(several):
+			n -= entriesPerBudget
 			list := t.several[id]
 			t.taken -= t.takenOf(list)
 			list = slices.DeleteFunc(list, func(c candidate) bool {
@@ -276,11 +278,12 @@ func (t *Table) purgeSlice(budget int) int {
 			})
 			t.relist(id, e, list)
 		case t.sources[e.src].dead:
+			n -= entriesPerBudget
 			t.want(id, e, candidate{})
 		}
 	}
-	if t.purgeAt < t.ent.end() {
-		return 0
+	if budget = max(n/entriesPerBudget, 0); t.purgeAt < t.ent.end() {
+		return budget
 	}
 	t.purgeAt = 1
 	if t.purgeAgain {

@@ -257,19 +257,24 @@ func (t *Table) removeSlice(budget int) int {
 // of budget, one that has not changed less. It wants to be called whenever
 // anything has happened.
 func (t *Table) Work(now time.Time, budget int) bool {
-	for _, sp := range t.spaces {
-		if sp.walking && budget > 0 {
+	// Namespaces take turns, and what comes after them has a share of its own:
+	// one whose links change all the time holds up nobody.
+	share := budget/4 + 1
+	for i := range t.spaces {
+		if sp := t.spaces[(t.turn+i)%len(t.spaces)]; sp.walking && budget > 0 {
 			budget = t.walkSpace(sp, budget)
 		}
 	}
-	if t.phase == comparing && budget > 0 {
-		budget = t.compareSlice(budget)
+	t.turn++
+	budget = max(budget, share)
+	if t.phase == comparing {
+		budget = max(t.compareSlice(budget), share)
 	}
-	if t.mayPurge() && budget > 0 {
-		budget = t.purgeSlice(budget)
+	if t.mayPurge() {
+		budget = max(t.purgeSlice(budget), share)
 	}
 	t.emits(now)
-	if budget > 0 && t.mayRemove() {
+	if t.mayRemove() {
 		t.removeSlice(budget)
 	}
 	return t.busy()

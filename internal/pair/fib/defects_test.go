@@ -366,7 +366,10 @@ func TestUnclaimedWaitForLinux(t *testing.T) {
 	w.now = w.now.Add(settleMax) // from now on what is wanted is told
 	w.kernels[0].add("10.2.0.0/16 via 192.0.2.1 dev 2")
 	w.told("set 10.2.0.0/16 192.0.2.1,102")
+	w.unsettled = true
 	w.kernels[1].asked = asked
+	w.told()
+	w.unsettled = false
 	w.told("del 10.1.0.0/16")
 	w.has("10.0.0.0/8 192.0.2.1,102", "10.2.0.0/16 192.0.2.1,102")
 }

@@ -51,6 +51,7 @@ type Table struct {
 	caps dataplane.Caps
 
 	spaces      []*space // in the order in which they came
+	turn        int      // of the space that is worked at first
 	sources     []source // [0] is not used
 	freeSources []uint16
 	clock       uint64 // counts what translations stand on

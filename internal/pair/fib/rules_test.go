@@ -101,6 +101,48 @@ func TestSiblings(t *testing.T) {
 	w.has("::/0 fe80::1,102", "2001:db8::/32 2001:db8:f::1,102 2001:db8:f::2,103")
 }
 
+// TestSiblingsOfDump: a kernel that shows siblings one by one is understood.
+func TestSiblingsOfDump(t *testing.T) {
+	w, k := one(t)
+	w.rest()
+	k.eng.Lost(w.now, k.epoch)
+	k.requests()
+	k.eng.Subscribed(k.epoch)
+	k.requests()
+	var shown [][]byte
+	for _, line := range []string{"2001:db8::/32 via 2001:db8:f::2 dev 3 metric 1024", "2001:db8::/32 via 2001:db8:f::1 dev 2 metric 1024", "2001:db8::/32 via 2001:db8:f::9 dev 5 metric 1024"} {
+		r := R(t, line)
+		shown = append(shown, rtnl.AppendRoute(nil, unix.RTM_NEWROUTE, 0, 0, &r))
+	}
+	k.dump(rtnl.KindRoute, shown)
+	w.has("2001:db8::/32 2001:db8:f::1,102 2001:db8:f::2,103")
+}
+
+// TestSettling: a new connection is told nothing before the pairs are known
+// that routes stand on, but does not wait for ever.
+func TestSettling(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		w := newWorld(t, 1)
+		w.kernels[0].add("10.0.0.0/8 hop 192.0.2.1,2,1 hop 192.0.2.2,3,1")
+		delete(w.phys, [2]uint32{0, 3}) // it comes a little later
+		w.unsettled = true
+		w.connect()
+		w.told()
+		if d := w.tab.Deadline().Sub(w.now); d <= 0 || d > settleMax || w.tab.Idle() {
+			t.Fatalf("the deadline is in %v", d)
+		}
+		if patient {
+			w.phys[[2]uint32{0, 3}] = 103
+			w.tab.Rebind(0, 3)
+			w.unsettled = false
+			w.told("set 10.0.0.0/8 192.0.2.1,102 192.0.2.2,103")
+		} else {
+			w.now = w.tab.Deadline()
+			w.told("set 10.0.0.0/8 192.0.2.1,102")
+		}
+	}
+}
+
 // TestSeveralOfOneKey: of IPv4 routes of one key the first that is alive
 // counts.
 func TestSeveralOfOneKey(t *testing.T) {
@@ -477,4 +519,88 @@ func TestForeignNamespace(t *testing.T) {
 	w.tab.Rebind(9, 1)
 	w.tab.DropNS(9)
 	w.told()
+}
+
+// TestIncompleteDump: what a dump that failed has not shown may be there or
+// not: it is written again, or removed if it is ours and not wanted.
+func TestIncompleteDump(t *testing.T) {
+	w, k := one(t)
+	k.add("10.0.0.0/8 via 192.0.2.1 dev 2")
+	k.add("10.1.0.0/16 via 192.0.2.1 dev 2")
+	w.rest()
+	w.lose()
+	k.del("10.1.0.0/16 via 192.0.2.1 dev 2")
+	clear(w.plane.routes) // it restarts
+	w.tab.Connected(w.now, w.plane.caps)
+	w.dump(false)
+	w.plane.log = nil
+	w.told("set 10.0.0.0/8 192.0.2.1,102", "del 10.1.0.0/16")
+	// On the same connection nothing is in doubt.
+	w.tab.Redump()
+	w.tab.DumpDone(w.now, false)
+	w.told()
+}
+
+// TestTablesChangedOfMany: another mapping of many routes: all are in the new
+// FIB before the first leaves the old one.
+func TestTablesChangedOfMany(t *testing.T) {
+	w, k := one(t)
+	const n = 1500
+	for i := range n {
+		k.add(fmt.Sprintf("10.%d.%d.0/24 via 192.0.2.1 dev 2", i/250, i%250))
+	}
+	w.rest()
+	w.plane.log = nil
+	w.tables[[2]uint32{0, 254}] = 7
+	w.tab.TablesChanged()
+	w.rest()
+	first := slices.IndexFunc(w.plane.log, func(s string) bool { return strings.HasPrefix(s, "del") })
+	if first != n+1 || len(w.plane.log) != 2*n+1 {
+		t.Errorf("%d operations, the first deletion is number %d", len(w.plane.log), first)
+	}
+}
+
+// TestForeignTable: a FIB that was there without a route of ours stays.
+func TestForeignTable(t *testing.T) {
+	w := newWorld(t, 1)
+	w.plane.tables[dataplane.Table{ID: 10, Family: unix.AF_INET}] = true
+	w.connect()
+	w.kernels[0].add("10.0.0.0/8 via 192.0.2.1 dev 2 table 10")
+	w.kernels[0].del("10.9.0.0/16 via 192.0.2.1 dev 2 table 10")
+	w.told("set 10.0.0.0/8@10 192.0.2.1,102")
+	w.kernels[0].del("10.0.0.0/8 via 192.0.2.1 dev 2 table 10")
+	w.told("del 10.0.0.0/8@10")
+}
+
+// TestFlappingLink: a namespace whose link flaps all the time holds up neither
+// another one, nor the removal of what a third has left, nor its own routes.
+func TestFlappingLink(t *testing.T) {
+	w := newWorld(t, 3)
+	w.ignoreDown, w.plane.max = true, 1024
+	const n = 2000
+	for i := range n {
+		for _, k := range w.kernels {
+			k.add(fmt.Sprintf("10.%d.%d.0/24 hop 192.0.2.%d,2,1 hop 192.0.2.2,3,1 table %d", i/250, i%250, 1+i%4, 10+k.ns))
+		}
+	}
+	w.connect()
+	w.kernels[2] = nil
+	w.tab.DropNS(2)
+	delete(w.phys, [2]uint32{1, 2})
+	w.tab.Rebind(1, 2)
+	for i := range 140 {
+		w.kernels[0].link(2, true, i%2 == 0)
+		w.tab.Work(w.now, 100)
+		w.send()
+		w.answer()
+	}
+	for k, s := range w.plane.routes {
+		if k.Table == 12 || k.Table == 11 && setText(s) != "192.0.2.2,1103" {
+			t.Fatalf("%s %s", keyText(k), setText(s))
+		}
+	}
+	w.rest()
+	if err := w.tab.Check(); err != nil || len(w.plane.routes) != 2*n {
+		t.Fatal(err, len(w.plane.routes))
+	}
 }
