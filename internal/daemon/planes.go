@@ -6,6 +6,7 @@ import (
 	"netbraid/internal/config"
 	"netbraid/internal/core"
 	"netbraid/internal/dataplane"
+	"netbraid/internal/dataplane/netns"
 	"netbraid/internal/dataplane/vpp"
 	"netbraid/internal/pair"
 	"netbraid/internal/plan"
@@ -17,6 +18,8 @@ func (d *Daemon) openPlane(a core.OpenPlane) {
 	deliver := func(ev dataplane.Event) { d.deliver(core.PlaneEvent{ID: a.ID, Event: ev}) }
 	log := d.log.With("dataplane", a.Config.Name)
 	switch a.Config.Type {
+	case config.NetNS:
+		d.planes[a.ID] = netns.New(netns.Options{NetNS: a.Config.NetNS, Log: log, Deliver: deliver})
 	case config.VPP:
 		d.planes[a.ID] = vpp.New(vpp.Options{Socket: a.Config.Socket, Window: a.Config.Window, Log: log, Deliver: deliver})
 	}

@@ -23,6 +23,7 @@ import (
 	"netbraid/internal/helper"
 	"netbraid/internal/jshn"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs/ovsdb"
 	"netbraid/internal/ubuscmd"
 	"netbraid/internal/ucicmd"
 	"netbraid/ubus"
@@ -51,6 +52,7 @@ type world struct {
 	run     string // the run directory of the daemon
 	client  *ubus.Client
 	logged  *lines
+	ovsdb   ovsdb.Options
 
 	mu     sync.Mutex
 	events []string // "ifup wan", as heard
@@ -161,7 +163,7 @@ func (w *world) start(addons string) {
 	var srv *api.Server
 	d, err := daemon.New(daemon.Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: w.run, StateDir: filepath.Join(w.dir, "lib"),
-		NSFD: w.ns.FD(), RcvBuf: 8 << 20, Seed: 1, Log: log, Protos: protos, Socket: w.socket,
+		NSFD: w.ns.FD(), RcvBuf: 8 << 20, Seed: 1, Log: log, Protos: protos, Socket: w.socket, OVSDB: w.ovsdb,
 		Publish: func(c *core.Core, a core.Action, now time.Time) { srv.Publish(c, a, now) },
 	})
 	if err != nil {
