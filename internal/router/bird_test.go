@@ -34,12 +34,12 @@ protocol ospf v2 { ipv4 { import all; export none; }; area 0 { interface "%[4]s"
 protocol ospf v3 { ipv6 { import all; export none; }; area 0 { interface "%[4]s" { hello 1; dead count 4; }; }; }
 protocol bgp peer {
 	local %[5]s as %[6]d; neighbor %[7]s as %[8]d;
-	hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
+	hold time 9; connect delay time 1; connect retry time 1; error wait time 1,2;
 	ipv4 { import all; export where source ~ [ RTS_STATIC, RTS_DEVICE ]; next hop self; };
 }
 protocol bgp peer6 {
 	local %[9]s as %[6]d; neighbor %[10]s as %[8]d;
-	hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2;
+	hold time 9; connect delay time 1; connect retry time 1; error wait time 1,2;
 	ipv6 { import all; export where source ~ [ RTS_STATIC, RTS_DEVICE ]; next hop self; };
 }
 `

@@ -68,15 +68,12 @@ config dataplane 'fwd'
 	option type 'netns'
 	option netns '%s'
 
-config pair 'wan'
+config pair 'e0'
 	option dataplane 'fwd'
 	option phy 'wan'
-	option host 'e0'
 
-config pair 'lan'
-	option dataplane 'fwd'
+config pair 'e1'
 	option phy 'lan'
-	option host 'e1'
 
 config interface 'wan'
 	option device 'e0'
