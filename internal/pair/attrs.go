@@ -48,6 +48,9 @@ func (e *Engine) activate(u *unit, l *rtnl.Link) {
 		if i.MTU == 0 {
 			u.want.mtu = l.MTU // a sub-interface that has its parent's
 		}
+		if e.o.OwnLink != nil && e.o.OwnLink(u.ns, l.Name) {
+			u.want.up = true // the configuration has it up, or is about to
+		}
 		u.fresh = true
 	default:
 		e.adopt(u, l, i)
