@@ -69,7 +69,7 @@ func TestRouter(t *testing.T) {
 			w.second.IP("link set eth0 down")
 			w.eventually(5*time.Second, func() string {
 				if l := w.control.JSON("link show dev e0")[0]; l["operstate"] == "UP" {
-					return "the companion still has a carrier"
+					return "the companion still has a carrier: " + w.control.IP("-br link show dev e0") + w.forward.IP("-br link")
 				}
 				return ""
 			})

@@ -120,10 +120,14 @@ func (w *world) start() {
 	}
 	w.netbraid = cmd
 	w.t.Cleanup(func() {
+		if w.t.Failed() && w.netbraid != nil { // where it hangs, if it does
+			_ = w.netbraid.Process.Signal(unix.SIGQUIT)
+			time.Sleep(300 * time.Millisecond)
+		}
 		w.kill()
 		if w.t.Failed() {
 			b, _ := os.ReadFile(filepath.Join(w.dir, "log"))
-			w.t.Logf("netbraid said:\n%s", last(string(b), 100))
+			w.t.Logf("netbraid said:\n%s", last(string(b), 300))
 		}
 	})
 }

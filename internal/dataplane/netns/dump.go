@@ -252,6 +252,13 @@ func (s *session) readLocals() error {
 
 // dumpRoutes reads our routes, and delivers them in parts while it reads.
 func (s *session) dumpRoutes() error {
+	// On a socket of its own: what is delivered takes s.mu, with which others wait
+	// for s.conn.
+	conn, err := rtnl.DialNS(s.ns.FD())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
 	d := &routeDump{session: s, sets: map[pathsKey]*dataplane.PathSet{}}
 	families := []uint8{unix.AF_INET, unix.AF_INET6}
 	if s.caps.MPLS {
@@ -262,7 +269,7 @@ func (s *session) dumpRoutes() error {
 		if f != unix.AF_MPLS {
 			filter.Protocol = Protocol
 		}
-		res, err := s.conn.Dump(s.ctx, rtnl.AppendDumpRequest(nil, rtnl.KindRoute, 0, filter), d.take)
+		res, err := conn.Dump(s.ctx, rtnl.AppendDumpRequest(nil, rtnl.KindRoute, 0, filter), d.take)
 		if err == nil && (res.Interrupted || !res.Complete && !res.Unsupported) {
 			err = errUnsteady
 		}
