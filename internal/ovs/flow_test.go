@@ -119,7 +119,10 @@ func (w *world) sameFlows(d odp.Datapath, flows []odp.Flow) {
 	if len(lines) != len(flows) {
 		w.t.Errorf("ovs-dpctl shows %d flows:\n%s", len(lines), out)
 	}
-	names := func(n uint32) string { return map[uint32]string{1: "i1", 2: "i2", 3: "i3", 4: "vx0"}[n] }
+	names, err := w.c.PortNames(w.ctx, d.Index)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	for _, f := range flows {
 		text := odp.FormatFlow(&f, names, Monotonic())
 		w.t.Log(text)

@@ -149,7 +149,10 @@ func TestKernelDatapaths(t *testing.T) {
 	if d.Index == 0 || d.Name != "sw0" || d.Features != odp.FeatureUnaligned|odp.FeatureVportPIDs {
 		t.Errorf("made %+v", d)
 	}
-	w.datapath("sw1")
+	at, err := w.c.CreateDatapath(w.ctx, odp.DatapathRequest{Name: "sw1", Set: odp.SetIfindex, Ifindex: 4321})
+	if err != nil || at.Index != 4321 {
+		t.Errorf("%+v, %v", at, err)
+	}
 	for _, get := range []func() (odp.Datapath, error){
 		func() (odp.Datapath, error) { return w.c.Datapath(w.ctx, "sw0") },
 		func() (odp.Datapath, error) { return w.c.DatapathAt(w.ctx, d.Index) },
@@ -358,6 +361,16 @@ func TestKernelThousandPorts(t *testing.T) {
 	if left := w.ours(); len(left) != 2 {
 		t.Errorf("left: %v", left)
 	}
+	args := []string{"add-if", "sw0"}
+	for _, r := range rs {
+		args = append(args, r.Name)
+	}
+	began = time.Now()
+	if out, err := w.Try("ovs-dpctl", args...); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%d ports added in %v by one call of ovs-dpctl", n, time.Since(began))
+	w.same()
 }
 
 // batch runs ip commands.

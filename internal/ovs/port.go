@@ -264,3 +264,16 @@ func (c *Client) Ports(ctx context.Context, dp uint32) (list []odp.Port, err err
 	}
 	return list, nil
 }
+
+// PortNames names the ports of a datapath as they are now, for odp.FormatFlow.
+func (c *Client) PortNames(ctx context.Context, dp uint32) (odp.PortNames, error) {
+	ports, err := c.Ports(ctx, dp)
+	if err != nil {
+		return nil, err
+	}
+	names := map[uint32]string{}
+	for _, p := range ports {
+		names[p.Number] = p.Name
+	}
+	return func(number uint32) string { return names[number] }, nil
+}
