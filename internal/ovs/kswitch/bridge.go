@@ -16,21 +16,33 @@ import (
 
 // bridge is a bridge that is wanted, or was.
 type bridge struct {
-	name  string
-	plane *plane
-	retry backoff // of the datapath
-	err   error   // why it is not as it should be
-	ports map[string]*portState
-	told  *model.SwitchState // what was last reported
-	shown []odp.Port         // as last seen
+	name        string
+	plane       *plane
+	retry       backoff                // of the datapath
+	err         error                  // why it is not as it should be
+	ports       map[string]*portState  // of the switch
+	vports      map[string]*vportState // of the datapath, that are wanted
+	tunnelNames []string               // the ports of the switch that are tunnels, by number; "": free
+	told        *model.SwitchState     // what was last reported
+	shown       []odp.Port             // as last seen
 }
 
-// portState is a port that is wanted.
+// portState is a port of the switch.
 type portState struct {
+	err   error  // why it cannot be, whatever there is
+	vport string // the datapath's port
+}
+
+// vportState is a port that the datapath is to have.
+type vportState struct {
 	retry   backoff
 	err     error
 	number  uint32
 	foreign bool
+}
+
+func newBridge(name string) *bridge {
+	return &bridge{name: name, ports: map[string]*portState{}, vports: map[string]*vportState{}}
 }
 
 // backoff says when to try again.
@@ -63,7 +75,7 @@ func (m *Manager) work(c causes) {
 	now := ovs.Monotonic()
 	for name := range want {
 		if m.bridges[name] == nil {
-			m.bridges[name] = &bridge{name: name, ports: map[string]*portState{}}
+			m.bridges[name] = newBridge(name)
 			c.bridges[name] = true
 		}
 	}
@@ -71,7 +83,7 @@ func (m *Manager) work(c causes) {
 	for _, name := range slices.Sorted(maps.Keys(m.bridges)) {
 		b := m.bridges[name]
 		for dev := range c.arrived {
-			if p := b.ports[dev]; p != nil && p.err != nil {
+			if p := b.vports[dev]; p != nil && p.err != nil {
 				p.retry = backoff{}
 				c.bridges[name] = true
 			}
@@ -92,7 +104,7 @@ func (b *bridge) next() time.Duration {
 	if b.retry.delay != 0 {
 		at = b.retry.at
 	}
-	for _, p := range b.ports {
+	for _, p := range b.vports {
 		if p.err != nil && p.retry.delay != 0 {
 			at = min(at, p.retry.at)
 		}
@@ -114,7 +126,7 @@ func (m *Manager) wait() time.Duration {
 func (m *Manager) noteDevices() {
 	missing, devices := map[string]bool{}, map[uint32]string{}
 	for _, b := range m.bridges {
-		for name, p := range b.ports {
+		for name, p := range b.vports {
 			if p.err != nil {
 				missing[name] = true
 			}
@@ -138,7 +150,7 @@ func (m *Manager) removeOthers(now time.Duration, want map[string]*model.Switch)
 		}
 		b := m.bridges[name]
 		if b == nil {
-			b = &bridge{name: name, ports: map[string]*portState{}}
+			b = newBridge(name)
 			m.bridges[name] = b
 		}
 		if !b.retry.due(now) {
@@ -352,16 +364,21 @@ func (m *Manager) report(b *bridge, w *model.Switch, shown []odp.Port) {
 	}
 	for i := range w.Ports {
 		st := model.SwitchPortState{Name: w.Ports[i].Name}
+		var err error
 		if p := b.ports[st.Name]; p != nil {
-			st.Number, st.Foreign = p.number, p.foreign
-			if p.err != nil {
-				st.Err = p.err.Error()
+			err = p.err
+			if v := b.vports[p.vport]; v != nil {
+				st.Number, st.Foreign = v.number, v.foreign
+				err = cmp.Or(err, v.err)
 			}
+		}
+		if err != nil {
+			st.Err = err.Error()
 		}
 		s.Ports = append(s.Ports, st)
 	}
 	for _, p := range shown {
-		if _, wanted := b.ports[p.Name]; !wanted && p.Number != odp.LocalPort {
+		if _, wanted := b.vports[p.Name]; !wanted && p.Number != odp.LocalPort {
 			s.Ports = append(s.Ports, model.SwitchPortState{Name: p.Name, Number: p.Number, Foreign: true})
 		}
 	}

@@ -30,6 +30,7 @@ type plane struct {
 
 	mu      sync.Mutex // of what follows
 	bridge  *l2.Bridge
+	tunnels *tunnels
 	w       *writer
 	foreign map[l2.Key]struct{} // flows that others have made
 	adopted bool                // what a predecessor left has been read once
@@ -51,7 +52,7 @@ const upcallSockets = 8
 // newPlane opens the sockets of a datapath. Its misses come when the ports are
 // told a number of socketNumber.
 func newPlane(nsfd int, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
-	p = &plane{log: log, dp: dp, bridge: l2.New(o), wake: make(chan struct{}, 1)}
+	p = &plane{log: log, dp: dp, bridge: l2.New(o), tunnels: newTunnels(), wake: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -69,7 +70,9 @@ func newPlane(nsfd int, dp uint32, o l2.Options, log *slog.Logger) (p *plane, er
 		return p, err
 	}
 	p.fam = families{flow: p.reader.FlowFamily(), packet: p.reader.PacketFamily()}
-	p.w, err = newWriter(nsfd, p.fam, dp)
+	if p.w, err = newWriter(nsfd, p.fam, dp); err == nil {
+		p.w.tunnels = p.tunnels
+	}
 	return p, err
 }
 
@@ -112,9 +115,16 @@ func (p *plane) close() {
 
 // setPorts tells which ports take part, and has the flows agree before it
 // returns.
-func (p *plane) setPorts(ports []l2.Port) {
+func (p *plane) setPorts(ports []l2.Port, t *tunnels) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Flows of tunnels that go, or mean something else now, are deleted by what
+	// they were.
+	was := p.tunnels
+	gone := slices.DeleteFunc(slices.Clone(ports), func(o l2.Port) bool { return !was.same(t, o.Number) })
+	p.bridge.SetPorts(gone)
+	p.tell()
+	p.tunnels, p.w.tunnels = t, t
 	p.bridge.SetPorts(ports)
 	p.tell()
 }
@@ -197,7 +207,7 @@ func (p *plane) frame(now time.Duration, u *odp.Upcall, body []byte) {
 		p.note(burstUnusable, 1)
 		return
 	}
-	k, ok := toKey(&u.Key)
+	k, ok := p.tunnels.toKey(&u.Key)
 	if !ok {
 		p.counts.unusable++
 		p.note(burstUnusable, 1)

@@ -93,7 +93,7 @@ func (p *plane) poll(full bool) (more bool, err error) {
 
 // flow takes a flow of a dump; p.mu is held.
 func (p *plane) flow(f *odp.Flow, full bool, known map[l2.Key]struct{}) {
-	s, mine := toFound(f, full)
+	s, mine := p.tunnels.toFound(f, full)
 	if full && !mine {
 		p.foreign[s.Key] = struct{}{}
 		return

@@ -13,42 +13,15 @@ import (
 	"netbraid/internal/ovs/odp"
 )
 
-// portTypes are the types of ports that the switch can send to.
-var portTypes = map[string]odp.PortType{"": odp.TypeNetdev, "system": odp.TypeNetdev, "internal": odp.TypeInternal}
-
-// checkPort says what this backend cannot do.
-func checkPort(w *model.SwitchPort) (odp.PortType, l2.VLAN, error) {
-	vlan, err := l2.ParseVLAN(w)
-	if err != nil {
-		return 0, vlan, err
-	}
-	if err := odp.CheckName(w.Name); err != nil {
-		return 0, vlan, err
-	}
-	typ, ok := portTypes[w.Type]
-	switch {
-	case w.Type == "gre" || w.Type == "vxlan" || w.Type == "geneve":
-		err = fmt.Errorf("type '%s' needs the backend 'ovsdb'; here make a device of that type (config device) and list it as a plain port", w.Type)
-	case !ok:
-		err = fmt.Errorf("type '%s': the backend 'kernel' has devices and internal ports", w.Type)
-	case len(w.Members) > 0:
-		err = errors.New("bonds of Open vSwitch need the backend 'ovsdb'; here make a bonding device and list it as a plain port")
-	case w.Number > odp.MaxPort:
-		err = fmt.Errorf("port number %d: they are 1 to %d", w.Number, odp.MaxPort)
-	}
-	return typ, vlan, err
-}
-
 // ports is the work on the ports of one bridge.
 type ports struct {
-	m       *Manager
-	b       *bridge
-	made    *madeDatapath
-	now     time.Duration
-	byName  map[string]*odp.Port
-	members []l2.Port
-	vlans   map[string]l2.VLAN
-	types   map[string]odp.PortType
+	m      *Manager
+	b      *bridge
+	made   *madeDatapath
+	now    time.Duration
+	wanted map[string]wantedPort  // of the switch, those that can be
+	vports map[string]wantedVport // of the datapath
+	there  map[string]*odp.Port   // of these, those that are as wanted, and the local port
 }
 
 // portsAtOnce is how many ports are made before the switch is told of them.
@@ -62,24 +35,10 @@ func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]od
 	if err != nil {
 		return nil, err
 	}
-	s := &ports{m: m, b: b, made: m.made.Datapaths[b.name], now: now, byName: map[string]*odp.Port{}, vlans: map[string]l2.VLAN{}, types: map[string]odp.PortType{}}
-	wanted := map[string]*model.SwitchPort{}
-	for i := range w.Ports {
-		p := &w.Ports[i]
-		wanted[p.Name] = p
-		if b.ports[p.Name] == nil {
-			b.ports[p.Name] = &portState{}
-		}
-		st := b.ports[p.Name]
-		typ, vlan, err := checkPort(p)
-		s.types[p.Name], s.vlans[p.Name] = typ, vlan
-		if err != nil {
-			*st = portState{err: err}
-			delete(s.types, p.Name)
-		}
-	}
-	remove := s.sort(shown, wanted)
-	b.plane.setPorts(s.members)
+	s := &ports{m: m, b: b, made: m.made.Datapaths[b.name], now: now, wanted: map[string]wantedPort{}, vports: map[string]wantedVport{}, there: map[string]*odp.Port{}}
+	s.read(w)
+	remove := s.sort(shown)
+	s.tell()
 	if err := s.adopt(); err != nil {
 		return nil, err
 	}
@@ -92,59 +51,111 @@ func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]od
 	if err := s.remove(remove); err != nil {
 		return nil, err
 	}
-	if err := s.make(w); err != nil {
+	if err := s.make(); err != nil {
 		return nil, err
 	}
 	return m.client.Ports(m.ctx, b.plane.dp)
 }
 
-// sort finds the ports that stay, which become members, and those that go.
-func (s *ports) sort(shown []odp.Port, wanted map[string]*model.SwitchPort) (remove []odp.Port) {
-	there := map[uint32]bool{}
+// read finds out what is wanted of the datapath.
+func (s *ports) read(w *model.Switch) {
+	count := 0
+	for i := range w.Ports {
+		p := &w.Ports[i]
+		want, vport, err := checkPort(p)
+		if err == nil && want.tunnel != nil {
+			if count++; count > maxTunnels {
+				err = fmt.Errorf("more than %d tunnels in one bridge", maxTunnels)
+			}
+		}
+		st := &portState{err: err, vport: want.vport}
+		s.b.ports[p.Name] = st
+		if err == nil {
+			s.wanted[p.Name] = want
+			s.vports[want.vport] = vport
+		}
+	}
+	delete(s.vports, s.b.name) // the local port comes with the datapath
+	for name := range s.b.vports {
+		if _, ok := s.vports[name]; !ok {
+			delete(s.b.vports, name)
+		}
+	}
+	for name := range s.vports {
+		if s.b.vports[name] == nil {
+			s.b.vports[name] = &vportState{}
+		}
+	}
+	for i, name := range s.b.tunnelNames {
+		if s.wanted[name].tunnel == nil {
+			s.b.tunnelNames[i] = ""
+		}
+	}
+}
+
+// sort finds the ports of the datapath that stay and those that go.
+func (s *ports) sort(shown []odp.Port) (remove []odp.Port) {
+	numbers := map[uint32]bool{}
 	for i := range shown {
 		p := &shown[i]
-		there[p.Number] = true
-		w := wanted[p.Name]
+		numbers[p.Number] = true
 		if p.Number == odp.LocalPort {
-			s.byName[p.Name] = p
-			s.members = append(s.members, l2.Port{Number: p.Number, VLAN: s.vlans[s.b.name]})
-			if w != nil {
-				*s.b.ports[p.Name] = portState{}
-			}
+			s.there[s.b.name] = p
 			continue
 		}
+		w, wanted := s.vports[p.Name]
 		ours := s.made.ownsPort(p.Name, p.Number)
-		_, usable := s.types[p.Name]
-		fits := w != nil && usable && s.types[p.Name] == p.Type && (w.Number == 0 || w.Number == p.Number)
 		switch {
-		case fits:
-			s.byName[p.Name] = p
-			s.members = append(s.members, l2.Port{Number: p.Number, VLAN: s.vlans[p.Name]})
-			*s.b.ports[p.Name] = portState{number: p.Number, foreign: !ours}
+		case wanted && w.typ == p.Type && (w.number == 0 || w.number == p.Number):
+			s.there[p.Name] = p
+			*s.b.vports[p.Name] = vportState{number: p.Number, foreign: !ours}
 			if ours {
 				s.made.Ports[p.Name] = p.Number
 			}
 		case ours:
 			remove = append(remove, *p)
-		case w != nil && usable:
-			s.byName[p.Name] = p
-			st := s.b.ports[p.Name]
-			*st = portState{number: p.Number, foreign: true, err: fmt.Errorf(
+		case wanted:
+			st := s.b.vports[p.Name]
+			*st = vportState{number: p.Number, foreign: true, err: fmt.Errorf(
 				"somebody else has made this port with another type or number: remove it (ovs-dpctl del-if %s %s)", s.b.name, p.Name)}
+			st.retry.failed(s.now)
 		}
 	}
 	for name, n := range s.made.Ports {
-		if n != 0 && !there[n] {
+		if n != 0 && !numbers[n] {
 			delete(s.made.Ports, name) // its device is gone, and the port with it
 		}
 	}
 	return remove
 }
 
+// tell tells the switch which of its ports there are.
+func (s *ports) tell() {
+	local := l2.Port{Number: odp.LocalPort, VLAN: s.wanted[s.b.name].vlan}
+	members, t := []l2.Port{local}, newTunnels()
+	for _, name := range slices.Sorted(maps.Keys(s.wanted)) {
+		w := s.wanted[name]
+		p := s.there[w.vport]
+		if p == nil || p.Number == odp.LocalPort {
+			continue
+		}
+		number := p.Number
+		if w.tunnel != nil {
+			number = s.b.tunnelNumber(name)
+			if !t.add(number, p.Number, w.tunnel) {
+				s.b.ports[name].err = fmt.Errorf("another tunnel of the bridge has the same key and remote_ip %s", w.tunnel.out.Dst)
+				continue
+			}
+		}
+		members = append(members, l2.Port{Number: number, VLAN: w.vlan})
+	}
+	s.b.plane.setPorts(members, t)
+}
+
 // adopt has the misses of all members come to us.
 func (s *ports) adopt() error {
-	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
-		p := s.byName[name]
+	for _, name := range slices.Sorted(maps.Keys(s.there)) {
+		p := s.there[name]
 		if s.b.plane.isOurs(p.PIDs) {
 			continue
 		}
@@ -182,25 +193,20 @@ func (s *ports) remove(list []odp.Port) error {
 }
 
 // make makes the ports that are missing. All are written down first, at once.
-func (s *ports) make(w *model.Switch) error {
-	var missing []*model.SwitchPort
-	for i := range w.Ports {
-		p := &w.Ports[i]
-		_, usable := s.types[p.Name]
-		if s.byName[p.Name] != nil || !usable || p.Name == s.b.name {
-			continue
-		}
-		if s.b.ports[p.Name].retry.due(s.now) {
-			missing = append(missing, p)
-			s.made.Ports[p.Name] = 0
+func (s *ports) make() error {
+	var missing []wantedVport
+	for _, name := range slices.Sorted(maps.Keys(s.vports)) {
+		if s.there[name] == nil && s.b.vports[name].retry.due(s.now) {
+			missing = append(missing, s.vports[name])
+			s.made.Ports[name] = 0
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	if err := s.m.made.save(s.m.o.StateFile); err != nil {
-		for _, p := range missing {
-			delete(s.made.Ports, p.Name)
+		for _, v := range missing {
+			delete(s.made.Ports, v.name)
 		}
 		return err
 	}
@@ -210,40 +216,40 @@ func (s *ports) make(w *model.Switch) error {
 			break
 		}
 		done += s.makeSome(chunk)
-		s.b.plane.setPorts(s.members)
+		s.tell()
 	}
 	if done > 0 {
-		s.m.log.Info("ports made", "bridge", s.b.name, "count", done, "first", missing[0].Name)
+		s.m.log.Info("ports made", "bridge", s.b.name, "count", done)
 	}
 	return s.m.made.save(s.m.o.StateFile)
 }
 
 // makeSome makes ports; the error of one stays with it. It gives how many it
 // made.
-func (s *ports) makeSome(list []*model.SwitchPort) (done int) {
+func (s *ports) makeSome(list []wantedVport) (done int) {
 	var rs []odp.PortRequest
-	for _, p := range list {
+	for _, v := range list {
 		rs = append(rs, odp.PortRequest{
-			Datapath: s.b.plane.dp, Name: p.Name, Type: s.types[p.Name], Number: p.Number,
+			Datapath: s.b.plane.dp, Name: v.name, Type: v.typ, Number: v.number, Options: v.options,
 			PIDs: []uint32{s.b.plane.socketNumber()}, Set: odp.SetType | odp.SetNumber | odp.SetPIDs,
 		})
 	}
 	got, errs := s.m.client.AddPorts(s.m.ctx, rs)
-	for i, p := range list {
-		st := s.b.ports[p.Name]
+	for i := range list {
+		name, st := list[i].name, s.b.vports[list[i].name]
 		if errs[i] != nil {
-			s.failed(p.Name, st, errs[i])
+			s.failed(name, st, errs[i])
 			continue
 		}
 		done++
-		s.made.Ports[p.Name] = got[i].Number
-		*st = portState{number: got[i].Number}
-		s.members = append(s.members, l2.Port{Number: got[i].Number, VLAN: s.vlans[p.Name]})
+		s.made.Ports[name] = got[i].Number
+		*st = vportState{number: got[i].Number}
+		s.there[name] = &got[i]
 	}
 	return done
 }
 
-func (s *ports) failed(name string, st *portState, err error) {
+func (s *ports) failed(name string, st *vportState, err error) {
 	delete(s.made.Ports, name)
 	first := st.err == nil || st.err.Error() != err.Error()
 	st.err, st.number = err, 0

@@ -51,7 +51,7 @@ func TestPorts(t *testing.T) {
 	if p := w.portState("br0", "int0"); p.Number != 77 {
 		t.Errorf("int0 has number %d, want 77", p.Number)
 	}
-	for port, why := range map[string]string{"late": "no such device", "lo": "loopback", "vx": "backend 'ovsdb'", "odd": "vlan_mode"} {
+	for port, why := range map[string]string{"late": "no such device", "lo": "loopback", "vx": "remote_ip", "odd": "vlan_mode"} {
 		if p := w.portState("br0", port); !strings.Contains(p.Err, why) {
 			t.Errorf("%s: %+v, want an error with %q", port, p, why)
 		}

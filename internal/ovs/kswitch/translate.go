@@ -1,22 +1,32 @@
 package kswitch
 
 import (
+	"net/netip"
+
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
 
-// keyFields are what flows of the switch match on, tags apart. The kernel
-// always matches the tags as well, and nothing inside them.
+// keyFields are what flows of the switch match on, tags and tunnels apart. The
+// kernel always matches the tags as well, and nothing inside them.
 const keyFields = odp.HasInPort | odp.HasEthernet
 
 // toKey takes from a key of the kernel what the switch looks at; false: the
-// packet has no Ethernet header or no port.
-func toKey(k *odp.FlowKey) (l2.Key, bool) {
+// packet has no Ethernet header, no port, or came through a tunnel that nobody
+// wants.
+func (t *tunnels) toKey(k *odp.FlowKey) (l2.Key, bool) {
 	if k.Has&keyFields != keyFields || k.InPort > odp.MaxPort {
 		return l2.Key{}, false
 	}
+	port := k.InPort
+	if k.Has&odp.HasTunnel != 0 && k.Tunnel.Src.IsValid() {
+		var ok bool
+		if port, ok = t.numbers[tunnelKey{k.InPort, k.Tunnel.ID, k.Tunnel.HasID, k.Tunnel.Src}]; !ok {
+			return l2.Key{}, false
+		}
+	}
 	return l2.Key{
-		Port: k.InPort, Src: l2.MAC(k.EthSrc), Dst: l2.MAC(k.EthDst),
+		Port: port, Src: l2.MAC(k.EthSrc), Dst: l2.MAC(k.EthDst),
 		Tag: toTag(k, odp.HasVLAN, k.VLAN), Inner: toTag(k, odp.HasCVLAN, k.CVLAN),
 	}, true
 }
@@ -30,10 +40,19 @@ func toTag(k *odp.FlowKey, f odp.Fields, t odp.VLANTag) l2.Tag {
 
 // match is the flow of a key. It is the same whatever the packet has beyond:
 // the kernel finds a flow by its whole key, not only by what is masked.
-func match(k l2.Key) odp.Match {
+func (t *tunnels) match(k l2.Key) odp.Match {
 	m := odp.Match{
 		Key:  odp.FlowKey{Has: keyFields, InPort: k.Port, EthSrc: odp.MAC(k.Src), EthDst: odp.MAC(k.Dst)},
 		Mask: odp.FlowKey{Has: keyFields, InPort: 1<<32 - 1, EthSrc: odp.Broadcast, EthDst: odp.Broadcast},
+	}
+	if w := t.byNumber[k.Port]; w != nil {
+		from := w.from
+		m.Key.InPort = from.vport
+		m.Key.Has |= odp.HasTunnel
+		m.Mask.Has |= odp.HasTunnel
+		// Where it went to, and its TTL, are not matched, but the kernel wants some.
+		m.Key.Tunnel = odp.Tunnel{ID: from.id, HasID: from.hasID, Src: from.remote, Dst: from.remote, HasTTL: true, TTL: defaultTTL}
+		m.Mask.Tunnel = odp.Tunnel{ID: 1<<64 - 1, HasID: true, Src: allOnes(from.remote)}
 	}
 	if k.Tag.TPID != 0 {
 		m.Key.Has |= odp.VLANTagged
@@ -46,11 +65,25 @@ func match(k l2.Key) odp.Match {
 	return m
 }
 
-func appendActions(out []odp.Action, actions []l2.Action) []odp.Action {
+// allOnes is the mask that matches one address.
+func allOnes(a netip.Addr) netip.Addr {
+	b := a.AsSlice()
+	for i := range b {
+		b[i] = 0xff
+	}
+	ones, _ := netip.AddrFromSlice(b)
+	return ones
+}
+
+func (t *tunnels) appendActions(out []odp.Action, actions []l2.Action) []odp.Action {
 	for _, a := range actions {
 		switch a.Kind {
 		case l2.Output:
-			out = append(out, odp.Output(a.Port))
+			if w := t.byNumber[a.Port]; w != nil {
+				out = append(out, odp.SetTunnel(&w.out), odp.Output(w.from.vport))
+			} else {
+				out = append(out, odp.Output(a.Port))
+			}
 		case l2.PopVLAN:
 			out = append(out, odp.PopVLAN())
 		case l2.PushVLAN:
@@ -62,12 +95,27 @@ func appendActions(out []odp.Action, actions []l2.Action) []odp.Action {
 
 // toActions is the inverse; false: there is an action that the switch does not
 // use.
-func toActions(actions []odp.Action) ([]l2.Action, bool) {
+func (t *tunnels) toActions(actions []odp.Action) ([]l2.Action, bool) {
 	var out []l2.Action
+	var set *odp.Tunnel // for the next output
 	for i := range actions {
 		switch a := &actions[i]; a.Type {
 		case odp.ActionOutput:
-			out = append(out, l2.Action{Kind: l2.Output, Port: a.Value})
+			number := a.Value
+			if set != nil {
+				var ok bool
+				if number, ok = t.numbers[tunnelKey{a.Value, set.ID, set.HasID, set.Dst}]; !ok {
+					return nil, false
+				}
+				set = nil
+			}
+			out = append(out, l2.Action{Kind: l2.Output, Port: number})
+		case odp.ActionSet:
+			k, err := odp.ParseKey([]byte(a.Raw))
+			if err != nil || k.Has != odp.HasTunnel {
+				return nil, false
+			}
+			set = &k.Tunnel
 		case odp.ActionPopVLAN:
 			out = append(out, l2.Action{Kind: l2.PopVLAN})
 		case odp.ActionPushVLAN:
@@ -79,26 +127,36 @@ func toActions(actions []odp.Action) ([]l2.Action, bool) {
 	return out, true
 }
 
+// same tells whether a number means the same port as before.
+func (t *tunnels) same(o *tunnels, number uint32) bool {
+	was, is := t.byNumber[number], o.byNumber[number]
+	return was == is || was != nil && is != nil && *was == *is
+}
+
 // toFound reads a flow of a dump; full: with its mask and actions. mine is false
 // for a flow that the switch would not make; its key is only good for telling
 // it from others then.
-func toFound(f *odp.Flow, full bool) (s l2.Found, mine bool) {
-	s.Key, mine = toKey(&f.Match.Key)
+func (t *tunnels) toFound(f *odp.Flow, full bool) (s l2.Found, mine bool) {
+	s.Key, mine = t.toKey(&f.Match.Key)
 	s.Used, s.HasUsed, s.Full = f.Used, f.Used != 0, full
 	if !mine || !full {
 		return s, mine && f.UFID == ""
 	}
-	if f.UFID != "" || f.Match.Exact || !isOurMask(f.Match.Mask, s.Key) {
+	if f.UFID != "" || f.Match.Exact || !t.isOurMask(f.Match.Mask, s.Key) {
 		return s, false
 	}
-	s.Actions, mine = toActions(f.Actions)
-	return s, mine
+	// What it does is ours to say, whoever has changed it.
+	var known bool
+	if s.Actions, known = t.toActions(f.Actions); !known {
+		s.Actions = []l2.Action{{}}
+	}
+	return s, true
 }
 
 // isOurMask tells whether a mask is that of match(k). The kernel shows it with
 // the fields that are not matched, and with the tags, which always are.
-func isOurMask(m odp.FlowKey, k l2.Key) bool {
-	want := match(k).Mask
+func (t *tunnels) isOurMask(m odp.FlowKey, k l2.Key) bool {
+	want := t.match(k).Mask
 	want.Has = m.Has
 	if k.Tag.TPID != 0 {
 		want.VLAN = odp.VLANTag{Type: 0xffff, TCI: 0xffff}
@@ -107,6 +165,10 @@ func isOurMask(m odp.FlowKey, k l2.Key) bool {
 		want.CVLAN = want.VLAN
 	}
 	// There, and matched by no bit.
-	m.Tunnel.HasTTL, m.Tunnel.HasTOS, m.Tunnel.HasID = false, false, false
+	m.Tunnel.HasTTL, m.Tunnel.HasTOS = false, false
+	m.Tunnel.HasID = m.Tunnel.HasID && m.Tunnel.ID != 0
+	if m.Tunnel.Dst.IsValid() && m.Tunnel.Dst.IsUnspecified() {
+		m.Tunnel.Dst = netip.Addr{}
+	}
 	return m == want
 }

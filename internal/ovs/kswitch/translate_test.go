@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"netbraid/internal/model"
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
 )
@@ -17,10 +18,30 @@ func drawTag(t *rapid.T, name string) l2.Tag {
 	return l2.Tag{TPID: rapid.SampledFrom([]uint16{0x8100, 0x88a8}).Draw(t, name), TCI: rapid.Uint16().Draw(t, name+" tci") | l2.TCIPresent}
 }
 
+// drawTunnels draws tunnels, some of which share a port or the other end.
+func drawTunnels(t *rapid.T) *tunnels {
+	known := newTunnels()
+	for n := range uint32(rapid.IntRange(0, 3).Draw(t, "tunnels")) {
+		p := model.SwitchPort{Type: rapid.SampledFrom([]string{"gre", "vxlan", "geneve"}).Draw(t, "type"), Options: []model.KeyValue{
+			{Key: "key", Value: rapid.SampledFrom([]string{"1", "0", "0xffffff"}).Draw(t, "key")},
+			{Key: "remote_ip", Value: rapid.SampledFrom([]string{"192.0.2.1", "192.0.2.2", "2001:db8::1"}).Draw(t, "remote")},
+		}}
+		w, v, err := parseTunnel(&p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !known.add(firstTunnel+uint32(len(known.byNumber)), 7+uint32(v.typ)+n&1, w) {
+			continue
+		}
+	}
+	return known
+}
+
 // TestTranslation holds that keys and actions come back from the wire as they
 // went there.
 func TestTranslation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		known := drawTunnels(t)
 		k := l2.Key{Port: uint32(rapid.IntRange(0, odp.MaxPort).Draw(t, "port"))}
 		copy(k.Src[:], rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "src"))
 		copy(k.Dst[:], rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "dst"))
@@ -30,20 +51,26 @@ func TestTranslation(t *testing.T) {
 				k.Inner = drawTag(t, "inner")
 			}
 		}
-		m := match(k)
+		if n := rapid.IntRange(0, len(known.byNumber)).Draw(t, "tunnel"); n > 0 {
+			k.Port = firstTunnel + uint32(n-1)
+		}
+		m := known.match(k)
 		parsed, err := odp.ParseKey(odp.AppendKey(nil, &m.Key))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := toKey(&parsed); !ok || got != k {
+		if got, ok := known.toKey(&parsed); !ok || got != k {
 			t.Fatalf("%s became %s (%v)", k, got, ok)
 		}
 		actions := []l2.Action{{Kind: l2.Output, Port: k.Port}, {Kind: l2.PopVLAN}, {Kind: l2.PushVLAN, Tag: drawTag(t, "push")}, {Kind: l2.Output, Port: 3}}
-		wire, err := odp.ParseActions(odp.AppendActions(nil, appendActions(nil, actions)))
+		for n := range known.byNumber {
+			actions = append(actions, l2.Action{Kind: l2.Output, Port: n}, l2.Action{Kind: l2.Output, Port: 4})
+		}
+		wire, err := odp.ParseActions(odp.AppendActions(nil, known.appendActions(nil, actions)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := toActions(wire); !ok || !slices.Equal(got, actions) {
+		if got, ok := known.toActions(wire); !ok || !slices.Equal(got, actions) {
 			t.Fatalf("%v became %v (%v)", actions, got, ok)
 		}
 	})
@@ -74,7 +101,8 @@ func TestShownFlows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, mine := toFound(&f, true)
+		none := newTunnels()
+		s, mine := none.toFound(&f, true)
 		if !mine || s.Key != want[i] || !slices.Equal(s.Actions, []l2.Action{{Kind: l2.Output}, {Kind: l2.Output, Port: 2}}) {
 			t.Errorf("%d: %+v, mine %v", i, s, mine)
 		}
@@ -84,19 +112,23 @@ func TestShownFlows(t *testing.T) {
 			"any port":          func(f *odp.Flow) { f.Match.Mask.InPort = 0xffff0000 },
 			"exact":             func(f *odp.Flow) { f.Match.Exact = true },
 			"has an identifier": func(f *odp.Flow) { f.UFID = "x" },
-			"other action":      func(f *odp.Flow) { f.Actions = []odp.Action{odp.Recirc(1)} },
 			"tunnel":            func(f *odp.Flow) { f.Match.Mask.Tunnel.TTL = 255 },
 		} {
 			g := f
 			change(&g)
-			if _, mine := toFound(&g, true); mine {
+			if _, mine := none.toFound(&g, true); mine {
 				t.Errorf("%d, %s: counts as ours", i, name)
 			}
+		}
+		g := f
+		g.Actions = []odp.Action{odp.Recirc(1)}
+		if s, mine := none.toFound(&g, true); !mine || len(s.Actions) != 1 {
+			t.Errorf("%d, another action: %+v, ours %v; want it to be replaced", i, s, mine)
 		}
 		if i > 0 {
 			g := f
 			g.Match.Mask.VLAN.TCI = 0x1000
-			if _, mine := toFound(&g, true); mine {
+			if _, mine := none.toFound(&g, true); mine {
 				t.Errorf("%d, any tag: counts as ours", i)
 			}
 		}
@@ -117,7 +149,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(withHeader(unix.NLMSG_ERROR, []byte{0xff, 0xff, 0xff, 0xff}))
 	f.Add([]byte{0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := &plane{log: discard, fam: families{flow: 20, packet: 22}, dp: 4, bridge: l2.New(l2.Options{}), w: &writer{}, foreign: map[l2.Key]struct{}{}}
+		p := &plane{log: discard, fam: families{flow: 20, packet: 22}, dp: 4, bridge: l2.New(l2.Options{}), tunnels: newTunnels(), w: &writer{tunnels: newTunnels()}, foreign: map[l2.Key]struct{}{}}
 		p.bridge.SetPorts([]l2.Port{{Number: 1}, {Number: 2}, {Number: 3, VLAN: l2.VLAN{Mode: l2.Access, Tag: 5}}})
 		var u odp.Upcall
 		var fl odp.Flow

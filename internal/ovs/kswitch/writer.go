@@ -34,6 +34,7 @@ const maxBatch = 256 << 10
 type writer struct {
 	sock    *socket
 	fam     families
+	tunnels *tunnels
 	dp      uint32
 	buf     []byte
 	answers []byte
@@ -55,14 +56,14 @@ func newWriter(nsfd int, fam families, dp uint32) (*writer, error) {
 // change asks for a change of a flow.
 func (w *writer) change(c *l2.Change) {
 	start := len(w.buf)
-	r := odp.FlowRequest{Datapath: w.dp, Match: match(c.Key)}
+	r := odp.FlowRequest{Datapath: w.dp, Match: w.tunnels.match(c.Key)}
 	if c.Delete {
 		w.buf = odp.AppendFlow(w.buf, w.fam.flow, odp.CmdDel, 0, &r)
 		w.done(start, seqDelete)
 		w.deletes++
 		return
 	}
-	w.actions = appendActions(w.actions[:0], c.Actions)
+	w.actions = w.tunnels.appendActions(w.actions[:0], c.Actions)
 	r.Actions = w.actions
 	// Neither NLM_F_EXCL nor NLM_F_CREATE, of which the datapath makes the same:
 	// a flow that is there gets these actions.
@@ -74,7 +75,7 @@ func (w *writer) change(c *l2.Change) {
 // execute asks for actions on a frame.
 func (w *writer) execute(u *odp.Upcall, actions []l2.Action) {
 	start := len(w.buf)
-	w.actions = appendActions(w.actions[:0], actions)
+	w.actions = w.tunnels.appendActions(w.actions[:0], actions)
 	w.buf = odp.AppendExecute(w.buf, w.fam.packet, 0, &odp.ExecuteRequest{
 		Datapath: w.dp, Packet: u.Packet, RawKey: u.RawKey, Actions: w.actions, Hash: u.Hash, MRU: u.MRU,
 	})

@@ -95,8 +95,8 @@ func (v *VLAN) tagged(vlan uint16) bool {
 
 // maxOutputs is how many ports one list of actions sends to: the datapath
 // takes 32 KiB of actions (MAX_ACTIONS_BUFSIZE), of which an output takes 8
-// octets.
-const maxOutputs = 3500
+// octets; what is left is for tunnels, of which one takes some 70.
+const maxOutputs = 2800
 
 // send makes the actions that send a frame of the VLAN, which came in as k
 // says, out through the ports; as many lists as it takes. The tag is changed
