@@ -81,7 +81,10 @@ func devKind(t ubus.Table) (kind, of string) {
 	switch {
 	case kind == "Network device":
 		kind = "device"
-	case kind == "bridge":
+	case kind == "vport":
+		of, _ = t.String("bridge")
+		of = "port of " + of
+	case kind == "bridge", kind == "openvswitch":
 		of = strings.Join(stringsOf(t, "bridge-members"), " ")
 	case hasVID:
 		of = fmt.Sprintf("VLAN %d on %s", vid, parent)
@@ -169,7 +172,7 @@ func writeDevice(w io.Writer, name string, d ubus.Table, colour bool) error {
 	t := table{indent: true}
 	for _, f := range d {
 		switch f.Name {
-		case "present", "up", "carrier", "type", "parent", "vid", "peer", "bridge-members":
+		case "present", "up", "carrier", "type", "parent", "vid", "peer", "bridge-members", "bridge":
 			continue // said above
 		}
 		t.value(f.Name, f.Value)

@@ -15,6 +15,7 @@ import (
 	"netbraid/internal/hotplug"
 	"netbraid/internal/iface"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs/ovsdb"
 	"netbraid/internal/proto"
 	"netbraid/internal/resolv"
 	"netbraid/rtnl"
@@ -32,6 +33,7 @@ type world struct {
 	events  chan string // "ifup lan", …
 	hotplug *hotplug.Options
 	resolv  *resolv.Options
+	ovsdb   ovsdb.Options
 }
 
 func newWorld(t testing.TB) *world {
@@ -68,7 +70,7 @@ func (w *world) start() {
 	}
 	d, err := New(Options{
 		ConfigDir: filepath.Join(w.dir, "config"), RunDir: filepath.Join(w.dir, "run"), StateDir: filepath.Join(w.dir, "lib"),
-		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1, Hotplug: w.hotplug, Resolv: w.resolv,
+		NSFD: w.ns.FD(), Protos: w.protos, RcvBuf: 8 << 20, Seed: 1, Hotplug: w.hotplug, Resolv: w.resolv, OVSDB: w.ovsdb,
 		Log: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: level})),
 		Publish: func(_ *core.Core, a core.Action, _ time.Time) {
 			if p, ok := a.(core.Publish); ok {

@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -9,6 +13,7 @@ import (
 	"netbraid/internal/iface"
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs/ovsdb"
 	"netbraid/internal/vmtest"
 )
 
@@ -128,6 +133,124 @@ func TestOpenVSwitch(t *testing.T) {
 	nstest.Eventually(t, 10*time.Second, func() string {
 		if links := w.ns.IP("-o link show"); strings.Contains(links, "ovs0") || strings.Contains(links, "more") {
 			return "the bridge is still there: " + links
+		}
+		return ""
+	})
+}
+
+// openVSwitch starts Open vSwitch's two daemons in the world's namespace, with a
+// database and sockets of their own, and gives a function that runs ovs-vsctl.
+func (w *world) openVSwitch() (vsctl func(line string) string) {
+	w.t.Helper()
+	for _, p := range []string{"ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl"} {
+		if _, err := exec.LookPath(p); err != nil {
+			w.t.Skip("needs Open vSwitch: run scripts/deps")
+		}
+	}
+	dir, err := os.MkdirTemp("/tmp", "ovs") // a socket's path is short
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { os.RemoveAll(dir) })
+	w.ovsdb.Target = "unix:" + dir + "/db.sock"
+	w.ns.IP("link set lo up")
+	w.ns.Run("ovsdb-tool create " + dir + "/conf.db /usr/share/openvswitch/vswitch.ovsschema")
+	start := func(args ...string) {
+		// It outlives a test binary that is killed by ten minutes at most.
+		cmd := exec.Command("timeout", append([]string{"--foreground", "-k", "1", "600"}, args...)...)
+		cmd.Env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_DBDIR="+dir, "OVS_LOGDIR="+dir, "OVS_SYSCONFDIR="+dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := w.ns.Do(cmd.Start); err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait()
+		})
+	}
+	start("ovsdb-server", dir+"/conf.db", "--remote=p"+w.ovsdb.Target, "--unixctl="+dir+"/dbctl", "--no-chdir", "-vconsole:off", "-vsyslog:off")
+	nstest.Eventually(w.t, 10*time.Second, func() string {
+		if !ovsdb.Available(w.ovsdb.Target) {
+			return "ovsdb-server does not answer"
+		}
+		return ""
+	})
+	start("ovs-vswitchd", w.ovsdb.Target, "--unixctl="+dir+"/vctl", "--no-chdir", "-vconsole:off", "-vsyslog:off")
+	return func(line string) string {
+		w.t.Helper()
+		return w.ns.Run("ovs-vsctl --timeout=20 --db=" + w.ovsdb.Target + " " + line)
+	}
+}
+
+// TestOpenVSwitchDatabase: without a backend in its section a bridge is given to
+// ovs-vswitchd where that is. Interfaces come up on its links; what others have
+// added stays; a new process writes nothing; it goes with its section.
+func TestOpenVSwitchDatabase(t *testing.T) {
+	w := newWorld(t)
+	vsctl := w.openVSwitch()
+	far := nstest.New(t)
+	w.ns.Veth("eth0", "far0", far)
+	far.IP("addr add 10.20.0.2/24 dev far0")
+	const section = "config device\n\toption name ovs0\n\toption type openvswitch\n\toption datapath_type netdev\n\tlist ports eth0:20\n\tlist ports eth9\n"
+	const more = `config device
+	option name in
+	option type vport
+	option bridge ovs0
+	option port_type internal
+	option tag 20
+config interface lan
+	option device ovs0
+	option proto static
+	option ipaddr 10.1.0.1/24
+config interface in
+	option device in
+	option proto static
+	option ipaddr 10.20.0.1/24
+`
+	w.config(section + more)
+	w.start()
+	w.switchIs("ovs0: eth0+ eth9- in+")
+	w.waitState("lan", iface.Up)
+	w.waitState("in", iface.Up)
+	w.waitAddrs("in", "10.20.0.1/24")
+	far.Run("ping -c 2 -i 0.2 -W 5 10.20.0.1")
+	if got := vsctl("get port eth0 tag"); strings.TrimSpace(got) != "20" {
+		t.Errorf("tag of eth0 in the database: %s", got)
+	}
+	var errs string
+	w.on(func(c *core.Core) { errs = fmt.Sprint(c.SwitchErrors("ovs0"), c.Switches()[0].State.Backend) })
+	if !strings.Contains(errs, "PORT_FAILED eth9") || !strings.Contains(errs, "ovsdb") {
+		t.Errorf("shown is %s", errs)
+	}
+	vsctl("add-port ovs0 theirs -- set interface theirs type=internal")
+	w.switchIs("ovs0: eth0+ eth9- in+")
+
+	w.stop()
+	w.start()
+	w.switchIs("ovs0: eth0+ eth9- in+")
+	w.waitState("in", iface.Up)
+	w.quiet()
+	if n := w.d.Writes(); n != 0 {
+		t.Errorf("the new process wrote %d times", n)
+	}
+	w.config(strings.Replace(section, "eth0:20", "eth0:30", 1) + more)
+	if err := w.reload(); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Eventually(t, 10*time.Second, func() string {
+		if got := strings.TrimSpace(vsctl("get port eth0 tag")); got != "30" {
+			return "tag of eth0 in the database: " + got
+		}
+		return ""
+	})
+	vsctl("del-port theirs")
+	w.config("config interface off\n")
+	if err := w.reload(); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Eventually(t, 10*time.Second, func() string {
+		if got := vsctl("list-br"); got != "" {
+			return "bridges in the database: " + got
 		}
 		return ""
 	})
