@@ -459,3 +459,51 @@ func (w *world) newDatabaseInPlace() {
 	}
 	w.newDatabase()
 }
+
+// TestTwoDaemons: two of our kind want the same on one database, at the same
+// moment. Each name is made once, both are content; and when one wants nothing
+// any more the other has it all, but for the bridge, which its maker leaves.
+func TestTwoDaemons(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")
+	one := w.backendWith(Options{Target: w.target(), ID: "one"}, nil)
+	two := w.backendWith(Options{Target: w.target(), ID: "two"}, nil)
+	var names []string
+	content := func(r *run) {
+		t.Helper()
+		nstest.Eventually(t, waitTime, func() string {
+			s := r.state("br0")
+			bad := func(p model.SwitchPortState) bool { return p.Number == 0 || p.Err != "" }
+			if len(s.Ports) != len(names) || !s.There || slices.ContainsFunc(s.Ports, bad) {
+				return "reported: " + line(s)
+			}
+			return ""
+		})
+	}
+	for i := range 30 {
+		names = append(names, fmt.Sprintf("p%02d", i))
+		want := []model.Switch{w.bridge("br0", internal(names...)...)}
+		one.Set(want)
+		two.Set(want)
+		content(one)
+		content(two)
+	}
+	owners := map[string]int{}
+	for name, r := range w.list("Port", "name", "external_ids") {
+		owners[fmt.Sprint(r["external_ids"])]++
+		_ = name
+	}
+	t.Logf("owners %v; conflicts %d and %d", owners, strings.Count(one.said(), "was faster"), strings.Count(two.said(), "was faster"))
+	if strings.Count(one.said()+two.said(), "was faster") == 0 {
+		t.Error("no conflict: the test has not tested what it is for")
+	}
+	one.Set(nil)
+	one.wait("br0")
+	content(two)
+	for name, r := range w.list("Port", "name", "external_ids") {
+		if got := fmt.Sprint(r["external_ids"]); name != "br0" && got != "[map [[netbraid two]]]" {
+			t.Errorf("port %s has the marks %s", name, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package ovsdb
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -327,4 +328,65 @@ func BenchmarkPlan(b *testing.B) {
 		}
 		states(v, want, p, l, func(key) string { return "" })
 	}
+}
+
+// TestOldSchema: what an older Open vSwitch does not know is said of who asks
+// for it; nobody else notices.
+func TestOldSchema(t *testing.T) {
+	t.Parallel()
+	schema := readSchema(t)
+	delete(schema.Tables["Bridge"].Columns, "rstp_enable")
+	delete(schema.Tables["Port"].Columns, "lacp")
+	delete(schema.Tables, "Controller")
+	v, err := newMemory(schema).view("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []model.Switch{
+		{Name: "a", Ports: []model.SwitchPort{{Name: "p"}, {Name: "q", LACP: "active"}}},
+		{Name: "b", RSTP: true},
+		{Name: "c", Controllers: []string{"tcp:1"}},
+	}
+	p := newPlan(v, want, func(key) bool { return false })
+	problems := map[key]problem{
+		{"a", "q"}: {err: "this ovsdb-server (schema 8.3.1) knows no lacp"},
+		{"b", ""}:  {err: "this ovsdb-server (schema 8.3.1) knows no rstp_enable"},
+		{"c", ""}:  {err: "this ovsdb-server (schema 8.3.1) knows no controllers"},
+	}
+	if !maps.Equal(p.problems, problems) || p.counts.added != 3 {
+		t.Errorf("%d rows made, problems %v", p.counts.added, p.problems)
+	}
+	if err := checkSchema(v.Replica); err != nil {
+		t.Error(err)
+	}
+	delete(schema.Tables["Interface"].Columns, "ofport")
+	if err := checkSchema(rfc7047.NewReplica(schema, columns)); err == nil {
+		t.Error("a schema without Interface.ofport is taken")
+	}
+}
+
+// FuzzContents: whatever a server says its database has, a plan and the states
+// are made of it.
+func FuzzContents(f *testing.F) {
+	const u = "00000001-0000-4000-8000-000000000000"
+	f.Add([]byte(`{"Bridge":{"` + u + `":{"initial":{"name":"a","ports":["uuid","` + u + `"],"external_ids":["map",[["netbraid","1"]]]}}}}`))
+	f.Add([]byte(`{"Port":{"` + u + `":{"initial":{"name":"p","interfaces":["uuid","` + u + `"],"external_ids":["map",[["netbraid","1"]]]}}},"Interface":{"` + u + `":{"initial":{"name":"p","ofport":-1}}}}`))
+	f.Add([]byte(`{"Open_vSwitch":{"` + u + `":{"initial":{"bridges":["uuid","` + u + `"],"cur_cfg":7}}},"Bridge":{"` + u + `":{"initial":{}}}}`))
+	schema := readSchema(f)
+	want := []model.Switch{
+		{Name: "a", Controllers: []string{"x"}, Ports: []model.SwitchPort{{Name: "p"}, {Name: "q", Members: []string{"p", "r"}}}},
+		{Name: "p", Ports: []model.SwitchPort{{Name: "a"}}},
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		rep := rfc7047.NewReplica(schema, columns)
+		if rep.Initial(raw) != nil {
+			return
+		}
+		v := newView(rep, "1")
+		p := newPlan(v, want, func(key) bool { return false })
+		if !json.Valid(rfc7047.AppendTransact(nil, database, p.ops)) {
+			t.Fatal("the transaction is no JSON")
+		}
+		states(v, want, p, liveness{proven: func(rfc7047.Row) bool { return true }}, func(key) string { return "" })
+	})
 }

@@ -131,8 +131,12 @@ func checkSwitch(s *rfc7047.Schema, w *model.Switch) error {
 	}
 	c.cells("Bridge", bridgeCells(w)...)
 	c.cells("Bridge", rfc7047.Cell{Column: "name", Value: rfc7047.Str(w.Name)})
-	if len(w.Controllers) > 0 && s.Tables["Controller"] == nil {
+	if a := ageing(w); a != "" {
+		c.cells("Bridge", rfc7047.Cell{Column: "other_config", Value: rfc7047.Map(ageingKey, a)})
+	}
+	if len(w.Controllers) > 0 && (s.Tables["Controller"] == nil || s.Tables["Bridge"].Columns["controller"] == nil) {
 		c.fail("this ovsdb-server (schema %s) knows no controllers", s.Version)
+		return c.err
 	}
 	for _, t := range w.Controllers {
 		c.cells("Controller", rfc7047.Cell{Column: "target", Value: rfc7047.Str(t)})
