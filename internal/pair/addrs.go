@@ -226,6 +226,7 @@ func (e *Engine) takeOver(u *unit, l *rtnl.Link, p netip.Prefix, linux, there bo
 	case pushed && u.clashes(p):
 		delete(u.push, p)
 		e.log(levelWarn, "Linux has this address with another prefix length, which counts", "address", p.String(), "link", l.Name)
+		e.mark(u)
 		e.markAddr(u, p)
 	case pushed:
 		a.Index = u.host

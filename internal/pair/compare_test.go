@@ -39,7 +39,43 @@ func (w *world) disagreement() string {
 		}
 	}
 	if w.dp.Caps().Local {
-		return w.compareLocals(&has)
+		if bad := w.compareLocals(&has); bad != "" {
+			return bad
+		}
+	}
+	return w.compareRoutes(&has)
+}
+
+// compareRoutes compares the routes that somebody has written: of each prefix
+// the one with the lowest metric whose link has a pair.
+func (w *world) compareRoutes(has *dataplane.Dumped) string {
+	type dest struct {
+		phy uint32
+		via netip.Addr
+	}
+	want, metric := map[netip.Prefix]dest{}, map[netip.Prefix]uint32{}
+	for _, s := range w.spaces {
+		for _, r := range s.routes() {
+			if r.Protocol != unix.RTPROT_STATIC || r.Table != unix.RT_TABLE_MAIN {
+				continue
+			}
+			at := slices.IndexFunc(has.Pairs, func(p dataplane.Pair) bool { return p.NetNS == s.path && p.HostIndex == r.Oif })
+			if m, there := metric[r.Dst]; at < 0 || there && m <= r.Priority {
+				continue
+			}
+			want[r.Dst], metric[r.Dst] = dest{has.Pairs[at].Phy, r.Gateway}, r.Priority
+		}
+	}
+	for _, r := range has.Routes {
+		if len(r.Paths.Paths) != 1 || r.Paths.Paths[0].Via.IsValid() {
+			if p := r.Paths.Paths; len(p) != 1 || want[r.Key.Prefix] != (dest{p[0].Index, p[0].Via}) {
+				return fmt.Sprintf("route %+v of the dataplane leads to %+v, want %+v", r.Key, r.Paths, want[r.Key.Prefix])
+			}
+			delete(want, r.Key.Prefix)
+		}
+	}
+	for p, d := range want {
+		return fmt.Sprintf("route %s to %v is not on the dataplane", p, d)
 	}
 	return ""
 }

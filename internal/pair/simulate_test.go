@@ -74,6 +74,26 @@ func TestSimulationIsDeterministic(t *testing.T) {
 	}
 }
 
+// TestSimulationSees proves that the simulation catches an engine that is lied
+// to: each lie makes some of the seeds fail, and soon.
+func TestSimulationSees(t *testing.T) {
+	for l, name := range map[lie]string{lieLinks: "a notification of a link is lost", lieAddrs: "a notification of an address is lost",
+		lieChanged: "the dataplane does not tell of an interface", lieDumps: "a dump that broke off is called complete",
+		lieMade:     "what was made is not written down",
+		lieSwallows: "the dataplane says that it did what it did not"} {
+		t.Run(name, func(t *testing.T) {
+			const most = 100
+			for seed := uint64(1); seed <= most; seed++ {
+				if w := simulate(seed, nil, func(w *world) { w.lie = l }); w.err != nil {
+					t.Logf("caught by seed %d: %.150s", seed, w.err)
+					return
+				}
+			}
+			t.Errorf("%d seeds saw nothing", most)
+		})
+	}
+}
+
 func simulate(seed uint64, trace func(string), mutate func(*world)) *world {
 	o := memory.Options{Chunk: 1 + int(seed%5)*3}
 	switch seed % 4 {
@@ -94,10 +114,14 @@ func simulate(seed uint64, trace func(string), mutate func(*world)) *world {
 		mutate(w)
 	}
 	for i := range 3 {
-		w.dp.AddPhy(fmt.Sprintf("phy%d", i), dataplane.Ethernet)
+		index := w.dp.AddPhy(fmt.Sprintf("phy%d", i), dataplane.Ethernet)
+		w.dp.Outside(&dataplane.Op{Kind: dataplane.SetUp, Index: index, On: w.rng.IntN(4) > 0})
 	}
 	w.dpFaults()
 	w.configure(w.someSpecs()...)
+	if seed%2 == 0 {
+		w.rest()
+	}
 	for range 4 {
 		w.faults = true
 		for range 60 + w.rng.IntN(60) {
@@ -122,6 +146,9 @@ func (w *world) dpFaults() {
 			return fmt.Errorf("a passing fault")
 		}
 		return nil
+	}
+	w.dp.Swallow = func(op *dataplane.Op) bool {
+		return w.lies(lieSwallows, op.Kind != dataplane.PairAdd && op.Kind != dataplane.SubAdd)
 	}
 	w.dp.Lose = func(*dataplane.Op) (before, after bool) {
 		if w.faults && w.rng.IntN(60) == 0 {
@@ -202,15 +229,15 @@ func (w *world) random() {
 		e.do(w)
 	}
 	switch p := w.rng.IntN(100); {
-	case p < 55:
+	case p < 60:
 		for range 1 + w.rng.IntN(4) {
 			w.drive(w.rng.IntN)
 		}
-	case p < 65:
+	case p < 68:
 		w.advance(time.Duration(w.rng.IntN(400)) * time.Millisecond)
-	case p < 84:
+	case p < 88:
 		pick(linuxEvents)
-	case p < 96:
+	case p < 98:
 		pick(dataplaneEvents)
 	default:
 		pick(processEvents)
@@ -249,6 +276,20 @@ func (w *world) prefix() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(w.rng.IntN(3)), 15: byte(1 + w.rng.IntN(3))}), []int{64, 128}[w.rng.IntN(2)])
 }
 
+// route is a random route through a link; those of a namespace are its own.
+func (w *world) route(s *space, oif uint32) *rtnl.Route {
+	n := byte(w.rng.IntN(4))
+	r := &rtnl.Route{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST, Oif: oif,
+		Flags: unix.RTNH_F_ONLINK, Gateway: netip.AddrFrom4([4]byte{192, 0, 2, n}), Priority: uint32(w.rng.IntN(2)),
+		Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200 + byte(s.ns), n, 0}), 24)}
+	if w.rng.IntN(2) == 0 {
+		r.Family, r.Gateway = unix.AF_INET6, netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb9, 15: n})
+		r.Dst = netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xba, byte(s.ns), n}), 48)
+		r.Priority += 100
+	}
+	return r
+}
+
 func (w *world) mtu() uint32 { return []uint32{1280, 1400, 1500, 4000, 9000, 9300}[w.rng.IntN(6)] }
 
 func (w *world) mac() rtnl.HWAddr { return rtnl.MAC([6]byte{2, 0, 0, 0, 1, byte(w.rng.IntN(4))}) }
@@ -262,7 +303,7 @@ func upFlag(on bool) rtnl.Link {
 
 var linuxEvents = []event{
 	{"a link goes up or down", onLink(func(w *world, s *space, l *rtnl.Link) {
-		s.request(linkSet(l.Index, rtnl.LinkUp, upFlag(w.rng.IntN(3) > 0)))
+		s.request(linkSet(l.Index, rtnl.LinkUp, upFlag(w.rng.IntN(5) > 0)))
 	})},
 	{"a link bounces", onLink(func(w *world, s *space, l *rtnl.Link) {
 		up := l.Flags&unix.IFF_UP != 0
@@ -325,6 +366,12 @@ var linuxEvents = []event{
 		}
 		s.request(neighMsg(typ, l.Index, w.prefix().Addr(), mac, state))
 	})},
+	{"a route comes", onLink(func(w *world, s *space, l *rtnl.Link) {
+		s.request(routeMsg(unix.RTM_NEWROUTE, w.route(s, l.Index)))
+	})},
+	{"a route goes", onLink(func(w *world, s *space, l *rtnl.Link) {
+		s.request(routeMsg(unix.RTM_DELROUTE, w.route(s, l.Index)))
+	})},
 	{"loopback gets or loses an address", func(w *world) {
 		s, p := w.space(), w.prefix()
 		if s.request(addrMsg(unix.RTM_NEWADDR, 1, p, netip.Addr{})) != nil {
@@ -341,6 +388,9 @@ var linuxEvents = []event{
 	}},
 	{"a namespace ends or comes back", func(w *world) {
 		s := w.spaces[1]
+		if w.rng.IntN(2) == 0 {
+			return
+		}
 		if s.gone {
 			w.returns(s)
 			return
@@ -477,7 +527,11 @@ var dataplaneEvents = []event{
 			w.dp.Outside(&dataplane.Op{Kind: dataplane.PairDel, Index: i.Index, Pair: &dataplane.Pair{Phy: i.Index}})
 		}
 	})},
-	{"the connection is lost", func(w *world) { w.plane.Lose() }},
+	{"the connection is lost", func(w *world) {
+		if w.rng.IntN(2) == 0 {
+			w.plane.Lose()
+		}
+	}},
 	{"the dataplane restarts with what it has", func(w *world) {
 		if w.rng.IntN(3) == 0 {
 			w.dp.Restart(true)

@@ -63,9 +63,23 @@ type world struct {
 	linux   []string       // operations for Linux carried out
 	actions int
 	counts  map[string]int
-	mutate  func(pair.Action) pair.Action // what a broken shell would do
-	blind   func(*rtnl.Link) bool         // link notifications that are lost without anybody noticing
+	lie     lie
 }
+
+// lie is something that is not as the engine is told.
+type lie int
+
+const (
+	lieLinks    lie = iota + 1 // a notification of a link is lost, and nobody notices
+	lieAddrs                   // one of an address that went
+	lieChanged                 // the dataplane does not tell of an interface
+	lieDumps                   // a dump that broke off is called complete
+	lieMade                    // what was made is not written down
+	lieSwallows                // the dataplane says so
+)
+
+// lies tells whether a lie is told now.
+func (w *world) lies(l lie, about bool) bool { return w.lie == l && about && w.rng.IntN(8) == 0 }
 
 const netnsOne = "/run/netns/one"
 
@@ -155,11 +169,6 @@ func (w *world) step(f func()) {
 	}
 	w.e.Tick(w.now)
 	for _, a := range w.e.Actions() {
-		if w.mutate != nil {
-			if a = w.mutate(a); a == nil {
-				continue
-			}
-		}
 		w.act(a)
 	}
 	if err := w.e.Check(); err != nil {
@@ -188,7 +197,9 @@ func (w *world) act(a pair.Action) {
 			line += fmt.Sprintf(" %s%s:%v/%v/%v/%v", m.Phy, subString(m.Sub), m.Pair, m.Iface, m.Link, m.Synced)
 		}
 		w.note("%s", line)
-		w.made = a.Made
+		if w.lie != lieMade {
+			w.made = a.Made
+		}
 	case pair.Log:
 		w.note("log: %s %v", a.Msg, a.Args)
 	}
@@ -250,6 +261,7 @@ func (w *world) execute(s *space, ops []*plan.Op) {
 			r.Err = &rtnl.Error{Errno: unix.ENOMEM}
 		case op.Kind == plan.SysctlSet:
 			r.Err = s.kern.WriteSysctl("/proc/sys/net/"+op.Sysctl.Path(op.Device), op.Value)
+		case w.faults && w.rng.IntN(30) == 0: // it says that it did, and did not
 		default:
 			if err := s.kern.Request(op.Message()); err != nil && !plan.Gone(op, err) {
 				r.Err = err
@@ -322,16 +334,11 @@ func (w *world) listen(s *space, n int) {
 			return
 		}
 		data := s.rewrite(b)
-		if l, ok := linkIn(data); ok && w.blind != nil && w.blind(&l) {
+		if h, _, _, err := rtnl.NextMessage(data); err == nil && w.lies(lieLinks, h.Type == unix.RTM_NEWLINK) || w.lies(lieAddrs, h.Type == unix.RTM_DELADDR) {
 			continue
 		}
 		s.inbox = append(s.inbox, func() { s.mirror.Notified(w.now, epoch, data) })
 	}
-}
-
-func linkIn(b []byte) (l rtnl.Link, ok bool) {
-	h, body, _, err := rtnl.NextMessage(b)
-	return l, err == nil && h.Type == unix.RTM_NEWLINK && rtnl.DecodeLink(body, &l) == nil
 }
 
 // rewrite puts VRFs, which the simulated kernel does not have, into what it
@@ -384,6 +391,16 @@ func (s *space) addrs() (out []rtnl.Addr) {
 		var a rtnl.Addr
 		if rtnl.DecodeAddr(body, &a) == nil {
 			out = append(out, a)
+		}
+	})
+	return out
+}
+
+func (s *space) routes() (out []rtnl.Route) {
+	s.each(rtnl.KindRoute, unix.RTM_NEWROUTE, func(body []byte) {
+		var r rtnl.Route
+		if rtnl.DecodeRoute(body, &r) == nil {
+			out = append(out, r)
 		}
 	})
 	return out
@@ -550,6 +567,10 @@ func addrMsg(typ uint16, index uint32, p netip.Prefix, peer netip.Addr) []byte {
 	return rtnl.AppendAddr(nil, typ, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, &a)
 }
 
+func routeMsg(typ uint16, r *rtnl.Route) []byte {
+	return rtnl.AppendRoute(nil, typ, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, r)
+}
+
 func neighMsg(typ uint16, index uint32, a netip.Addr, mac rtnl.HWAddr, state uint16) []byte {
 	n := rtnl.Neigh{Index: index, Family: unix.AF_INET, Dst: a, LLAddr: mac, State: state}
 	if a.Is6() {
@@ -621,6 +642,13 @@ func (w *world) drive(choose func(n int) int) bool {
 		choices = append(choices, func() {
 			if ev, ok := w.plane.Take(); ok {
 				w.note("event %T", ev)
+				if _, told := ev.(dataplane.Changed); w.lies(lieChanged, told) {
+					return
+				}
+				if done, ok := ev.(dataplane.DumpDone); ok && w.lie == lieDumps {
+					done.Err = nil
+					ev = done
+				}
 				w.step(func() { w.e.Event(w.now, ev) })
 				return
 			}

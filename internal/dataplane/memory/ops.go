@@ -19,6 +19,9 @@ func (w *World) Do(op *dataplane.Op) (*dataplane.Made, error) {
 			return nil, err
 		}
 	}
+	if w.Swallow != nil && w.Swallow(op) {
+		return nil, nil
+	}
 	switch op.Kind {
 	case dataplane.PairAdd, dataplane.PairDel:
 		return w.doPair(op)
@@ -458,9 +461,9 @@ func (w *World) Outside(op *dataplane.Op) error {
 		w.tell(func(epoch uint32) dataplane.Event { return dataplane.Disturbed{Epoch: epoch, Kind: dataplane.KindPair} })
 		return err
 	}
-	refuse := w.Refuse
-	w.Refuse = nil
-	defer func() { w.Refuse = refuse }()
+	refuse, swallow := w.Refuse, w.Swallow
+	w.Refuse, w.Swallow = nil, nil
+	defer func() { w.Refuse, w.Swallow = refuse, swallow }()
 	_, err := w.Do(op)
 	return err
 }

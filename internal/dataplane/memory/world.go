@@ -58,6 +58,9 @@ type World struct {
 
 	// Refuse may make an operation fail; nil: none.
 	Refuse func(op *dataplane.Op) error
+	// Swallow may make an operation succeed without being done: a dataplane that
+	// lies. nil: none.
+	Swallow func(op *dataplane.Op) bool
 	// Lose may end the connection before (or after) an operation; nil: never.
 	Lose func(op *dataplane.Op) (before, after bool)
 	// SpoilDump may end a dump with an error after a part; nil: never.
