@@ -34,6 +34,12 @@ func (b *batch) touch(index uint32) {
 func (s *session) work() error {
 	for {
 		s.answerBatches()
+		if len(s.world.dirty) > 0 || s.world.all {
+			if err := s.refreshDirty(); err != nil {
+				return err
+			}
+			continue
+		}
 		cmd, ok, err := s.q.take()
 		if err != nil {
 			return err
@@ -161,9 +167,6 @@ func (s *session) answerBatches() {
 func (s *session) idle() error {
 	if err := s.flush(); err != nil {
 		return err
-	}
-	if len(s.world.dirty) > 0 || s.world.all {
-		return s.refreshDirty()
 	}
 	s.timer.Reset(min(s.opt.Keepalive, s.opt.Timeout/4))
 	select {

@@ -114,8 +114,8 @@ func TestOwnChangesAreTold(t *testing.T) {
 			gone = append(gone, g.Index)
 		}
 	}
-	if len(gone) == 0 || gone[0] != host {
-		t.Errorf("gone before the answer: %v", gone)
+	if !slices.Equal(gone, []uint32{host, sub}) {
+		t.Errorf("gone before the answer: %v, should be %d and %d", gone, host, sub)
 	}
 	// VPP's events of all that come now, and say nothing new.
 	if _, err := u.dump(dataplane.KindTable); err != nil {
@@ -450,4 +450,24 @@ func TestLinkLocal(t *testing.T) {
 	}
 	u.up()
 	holds()
+}
+
+// TestFullWindow: an operation that reads tables, at any place among routes.
+func TestFullWindow(t *testing.T) {
+	s := vpptest.Start(t, vpptest.Options{})
+	phy := s.AddPhy("phy0", [6]byte{2, 0xfe, 0, 0, 0, 1}, 1500)
+	u := newUser(t, s.Socket(), func(o *vpp.Options) { o.Window = 16 })
+	u.up()
+	for before := range 40 {
+		var ops []dataplane.Op
+		for i := range before {
+			ops = append(ops, dataplane.Op{Kind: dataplane.RouteSet, Paths: path(phy, "192.0.2.2"),
+				Route: dataplane.RouteKey{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)}})
+		}
+		ops = append(ops, dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")}, dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("192.0.2.1/24")})
+		u.must(ops...)
+		if list, err := u.dump(dataplane.KindAddr); err != nil || len(list) > 0 {
+			t.Fatalf("behind %d routes the address is not found to be deleted: %v, %v", before, list, err)
+		}
+	}
 }

@@ -73,6 +73,12 @@ func (s *session) dump(m, details message, body []byte, each func(p []byte) erro
 	if refused := s.ids.missing(m, details); refused != nil {
 		return refused, nil
 	}
+	// Both go out together: what answers the first one must find collect set.
+	if s.next-s.oldest+2 > uint32(len(s.ring)) {
+		if err := s.room(); err != nil {
+			return nil, err
+		}
+	}
 	start, context, err := s.begin(m, nil, 0)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type Options struct {
 	// API and CLI.
 	Source   string
 	Priority uint8
-	// Window is how many requests may be unanswered, up to 65536; 1024.
+	// Window is how many requests may be unanswered, 4..65536; 1024.
 	Window int
 	// Timeout is how long an answer may take; 10 s. VPP answers nothing while
 	// its main thread is busy.
@@ -40,6 +40,7 @@ const (
 	DefaultSource    = "netbraid"
 	defaultPriority  = 16
 	defaultWindow    = 1024
+	minWindow        = 4 // a dump needs two
 	maxWindow        = 1 << 16
 	defaultTimeout   = 10 * time.Second
 	defaultKeepalive = 5 * time.Second
@@ -68,7 +69,7 @@ func (o *Options) fill() {
 	if o.Window <= 0 {
 		o.Window = defaultWindow
 	}
-	o.Window = 1 << bits.Len(uint(min(o.Window, maxWindow)-1)) // the next power of two
+	o.Window = 1 << bits.Len(uint(min(max(o.Window, minWindow), maxWindow)-1)) // the next power of two
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}

@@ -80,6 +80,17 @@ func TestConformanceOldPairs(t *testing.T) {
 	})
 }
 
+// TestConformanceSmallWindow is the same with hardly any request unanswered.
+func TestConformanceSmallWindow(t *testing.T) {
+	conformance.Run(t, func(t *testing.T) *conformance.World {
+		w, s := world(t, vpptest.Options{})
+		w.New = func(deliver func(dataplane.Event)) dataplane.Dataplane {
+			return vpp.New(vpp.Options{Socket: s.Socket(), Deliver: deliver, Log: slog.New(slog.DiscardHandler), Window: 1})
+		}
+		return w
+	})
+}
+
 // TestConformancePieces is the same with answers that come in pieces.
 func TestConformancePieces(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) *conformance.World {

@@ -295,6 +295,7 @@ func (s *session) subDel(op *dataplane.Op) (refused, err error) {
 	}
 	if refused == nil {
 		s.world.deleted[op.Index]++
+		s.gone(op.Index) // at once: its index may be the next one's
 	}
 	return refused, nil
 }

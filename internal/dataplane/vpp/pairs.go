@@ -90,7 +90,7 @@ func (s *session) checkPhy(phy iface, want *dataplane.Pair) error {
 		return fmt.Errorf("%w: %s is a companion itself", dataplane.ErrRefused, phy.name)
 	case kind == dataplane.Layer3 && !want.TUN && base.index == phy.index:
 		return fmt.Errorf("%w: %s has no Ethernet header: it needs a TUN", dataplane.ErrRefused, phy.name)
-	case kind != dataplane.Layer3 && want.TUN:
+	case kind == dataplane.Ethernet && want.TUN:
 		return fmt.Errorf("%w: %s has an Ethernet header: it needs a TAP", dataplane.ErrRefused, phy.name)
 	case phy.sub && !phy.tags.Exact:
 		return fmt.Errorf("%w: %s takes frames with further tags: a pair needs an exact match", dataplane.ErrRefused, phy.name)
@@ -142,7 +142,6 @@ func (s *session) pairDel(b *batch, op *dataplane.Op) (refused, err error) {
 			s.world.deleted[p.HostPort]++
 			s.gone(p.HostPort)
 		}
-		delete(s.world.hosts, p.HostPort)
 		delete(s.world.pairs, phy)
 	}
 	b.touch(phy)

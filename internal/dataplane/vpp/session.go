@@ -310,8 +310,8 @@ func (s *session) frame(p []byte) error {
 	case isDetails:
 		if c := s.collect; c != nil && m == c.details && context == c.context {
 			s.heard = s.now
-			if c.n++; c.n > maxDetails {
-				return fmt.Errorf("VPP sends more than %d %s: dump given up", maxDetails, m)
+			if c.n++; c.n > maxDetails && (c.n > maxRoutes || m != routeDetails) {
+				return fmt.Errorf("VPP sends %d %s, that cannot be", c.n, m)
 			}
 			return c.each(p)
 		}
@@ -319,8 +319,11 @@ func (s *session) frame(p []byte) error {
 	return s.stray(fmt.Sprintf("%s (number %d)", m, number))
 }
 
-// maxDetails bounds what one dump may have.
-const maxDetails = 1 << 24
+// maxDetails bounds what one dump may have, maxRoutes one of routes.
+const (
+	maxDetails = 1 << 18
+	maxRoutes  = 1 << 24
+)
 
 // maxStray is how much that nobody asked for we take at a time.
 const maxStray = 1000

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"netbraid/internal/dataplane"
 )
@@ -61,6 +62,7 @@ func (s *session) interfaceEvent(p []byte) error {
 // what is different.
 func (s *session) refreshDirty() error {
 	w := &s.world
+	s.now = time.Now()
 	dirty := w.dirty
 	w.dirty = map[uint32]bool{}
 	if w.all {
@@ -94,7 +96,7 @@ func (s *session) refreshDirty() error {
 	return s.refresh(dirty)
 }
 
-// gone tells that an interface is no more.
+// gone tells that an interface is no more. A pair goes with either end.
 func (s *session) gone(index uint32) {
 	w := &s.world
 	delete(w.raw, index)
@@ -102,8 +104,12 @@ func (s *session) gone(index uint32) {
 		delete(w.ifaces, index)
 		s.deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
 	}
-	if p, ok := w.pairs[index]; ok {
-		delete(w.pairs, index)
+	phy := index
+	if of, companion := w.hosts[index]; companion {
+		phy = of
+	}
+	if p, paired := w.pairs[phy]; paired {
+		delete(w.pairs, phy)
 		delete(w.hosts, p.HostPort)
 	}
 }
