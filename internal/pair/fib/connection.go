@@ -134,7 +134,7 @@ func (t *Table) seenSet(s *dataplane.PathSet) uint32 {
 		b.Kind = s.Kind
 		b.Paths = append(b.Paths[:0], s.Paths...)
 		b.Sort()
-		id = t.sets.hold(b)
+		id = t.intern(b)
 		t.seen[s] = id
 	}
 	t.lastSeen, t.lastSet = s, id

@@ -48,6 +48,9 @@ func (w *world) oracle() map[dataplane.RouteKey]*dataplane.PathSet {
 			set, counts := w.result(to, o)
 			if counts {
 				if set != nil {
+					if len(set.Paths) == 1 {
+						set.Paths[0].Weight = 1
+					}
 					out[to] = set
 				}
 				break

@@ -90,6 +90,15 @@ func (t *Table) finish(b *dataplane.PathSet) uint32 {
 	if m := t.caps.MaxPaths; m > 0 && len(b.Paths) > m {
 		b.Paths = b.Paths[:m]
 	}
+	return t.intern(b)
+}
+
+// intern gives the id of a sorted set, held. The weight of a single path means
+// nothing, and not every dataplane keeps it.
+func (t *Table) intern(b *dataplane.PathSet) uint32 {
+	if len(b.Paths) == 1 {
+		b.Paths[0].Weight = 1
+	}
 	return t.sets.hold(b)
 }
 
