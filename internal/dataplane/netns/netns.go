@@ -23,6 +23,9 @@ import (
 //   - The namespace of the companions should have net.ipv4.ip_forward=0, unless
 //     it forwards between other links. That is nobody's but the administrator's.
 //
+// IPv6 is forwarded over a phy that has a link-local address, which it has from
+// its companion (AddrAdd): the kernel asks for neighbours from no other.
+//
 // Routes have protocol 110 and metric 110 there, and static neighbours protocol
 // 110; the routes that addresses bring have metric 11000, so that a RouteSet of
 // the same prefix counts. What others have put there is neither shown nor
