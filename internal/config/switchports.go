@@ -60,8 +60,13 @@ func (p *parser) joinSwitch(d *Device, b *switchDraft) (Problem, bool) {
 	switch first := b.numbers[port.Number]; {
 	case backend == BackendKernel && (!slices.Contains(kernelPorts, port.Type) || len(port.Members) > 0):
 		return p.invalid(s, o, "", "bridge "+d.Bridge+" has backend kernel, which has no such ports", "backend ovsdb, or port_type netdev, internal, gre, vxlan, geneve"), false
-	case backend != BackendKernel && slices.Contains(tunnels, port.Type) && !hasOption(port, "remote_ip"):
+	case slices.Contains(tunnels, port.Type) && !hasOption(port, "remote_ip"):
 		return p.wrong(s, "a port of type "+port.Type+" needs its other end", "list options 'remote_ip=ADDRESS'"), false
+	case backend == BackendKernel && slices.Contains(tunnels, port.Type) && port.Number != 0:
+		return p.invalid(s, s.find("number"), "", "bridge "+d.Bridge+" has backend kernel, where tunnels have no number of their own", "backend ovsdb, or no number"), false
+	case backend == BackendKernel && badTunnelOption(port) >= 0:
+		o := port.Options[badTunnelOption(port)]
+		return p.invalid(s, s.find("options"), "", "bridge "+d.Bridge+" has backend kernel, which has no "+o.Key+"="+o.Value, "backend ovsdb, or "+strings.Join(tunnelOptions, ", ")+", without flow"), false
 	case port.Number != 0 && first != nil:
 		return p.invalid(s, s.find("number"), "", p.contradicts(first)+": it has this number", "a number of its own for each port of a bridge"), false
 	case b.listed[d.Name]:
@@ -168,6 +173,18 @@ func portDevices(port *model.SwitchPort) []string {
 		return nil
 	}
 	return []string{port.Name}
+}
+
+// tunnelOptions are the options that the backend kernel has for tunnels.
+var tunnelOptions = []string{"remote_ip", "local_ip", "key", "dst_port", "ttl", "tos", "csum", "df_default"}
+
+// badTunnelOption finds an option of a tunnel that the backend kernel does not
+// have; -1 for none.
+func badTunnelOption(port *model.SwitchPort) int {
+	if !slices.Contains(tunnels, port.Type) {
+		return -1
+	}
+	return slices.IndexFunc(port.Options, func(o model.KeyValue) bool { return !slices.Contains(tunnelOptions, o.Key) || o.Value == "flow" })
 }
 
 func hasOption(port *model.SwitchPort, key string) bool {

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"netbraid/internal/core"
+	"netbraid/internal/dryrun"
 	"netbraid/internal/iface"
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
@@ -208,6 +210,24 @@ config interface in
 	option ipaddr 10.20.0.1/24
 `
 	w.config(section + more)
+	plan := func() (ops string) {
+		t.Helper()
+		cfg, _, err := Load(filepath.Join(w.dir, "config"), w.protos)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := dryrun.Plan(t.Context(), dryrun.Options{Config: cfg, RunDir: filepath.Join(w.dir, "run"), NSFD: w.ns.FD(), Protos: w.protos})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, op := range list {
+			ops += op.String() + "\n"
+		}
+		return ops
+	}
+	if ops := plan(); !strings.Contains(ops, "10.1.0.1/24") || !strings.Contains(ops, "10.20.0.1/24") || !strings.Contains(ops, "eth0") {
+		t.Errorf("the plan lacks what is done on links of Open vSwitch, or on ports:\n%s", ops)
+	}
 	w.start()
 	w.switchIs("ovs0: eth0+ eth9- in+")
 	w.waitState("lan", iface.Up)
@@ -232,6 +252,9 @@ config interface in
 	w.quiet()
 	if n := w.d.Writes(); n != 0 {
 		t.Errorf("the new process wrote %d times", n)
+	}
+	if ops := plan(); ops != "" {
+		t.Errorf("at rest there is a plan:\n%s", ops)
 	}
 	w.config(strings.Replace(section, "eth0:20", "eth0:30", 1) + more)
 	if err := w.reload(); err != nil {

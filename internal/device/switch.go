@@ -26,7 +26,7 @@ func ofSwitch(c *config.Device) bool {
 // of the kernel's datapath have a kind of their own; the datapath in
 // ovs-vswitchd has TAPs.
 func switchLink(l *rtnl.Link) bool {
-	return l != nil && (l.Kind == "openvswitch" || l.Kind == "tun" || l.Kind == "vxlan" || l.Kind == "geneve" || l.Kind == "gretap")
+	return l != nil && (l.Kind == "openvswitch" || l.Kind == "tun")
 }
 
 // switchOf gives the Open vSwitch bridge that is up and has the device as a

@@ -131,6 +131,10 @@ func (r *run) do(a core.Action) error {
 			}
 			r.queue = append(r.queue, ev)
 		}
+	case core.Switches:
+		if data := r.echo.switches(a.Want); data != nil {
+			r.queue = append(r.queue, core.Notified{Epoch: r.echo.epoch, Data: data})
+		}
 	case core.Settled:
 		r.settled = true
 	}

@@ -17,6 +17,7 @@ type echo struct {
 	state  *mirror.Engine
 	sysctl map[model.SysctlKey]string
 	epoch  uint32
+	made   uint32 // links of Open vSwitch
 }
 
 // do returns the notifications of an operation and its result.
@@ -67,6 +68,32 @@ func (e *echo) create(op *plan.Op) []byte {
 		out = rtnl.AppendLinkInfo(out, unix.RTM_NEWLINK, 0, 0, &peer)
 	}
 	return rtnl.AppendLinkInfo(out, unix.RTM_NEWLINK, 0, 0, &l)
+}
+
+// firstSwitchLink is the first number of a link that Open vSwitch would make:
+// the kernel counts from below.
+const firstSwitchLink = 1 << 30
+
+// switches gives the links that Open vSwitch would make for bridges, those that
+// are not there.
+func (e *echo) switches(want []model.Switch) (out []byte) {
+	link := func(name string) {
+		if e.state.LinkByName(name) != nil {
+			return
+		}
+		l := rtnl.Link{Index: firstSwitchLink + e.made, Type: unix.ARPHRD_ETHER, Flags: unix.IFF_BROADCAST | unix.IFF_MULTICAST, Name: name, MTU: 1500, TxQLen: 1000, Kind: "openvswitch", ParentNSID: -1}
+		out = rtnl.AppendLinkInfo(out, unix.RTM_NEWLINK, 0, 0, &l)
+		e.made++
+	}
+	for _, s := range want {
+		link(s.Name)
+		for _, p := range s.Ports {
+			if p.Type == "internal" {
+				link(p.Name)
+			}
+		}
+	}
+	return out
 }
 
 func (e *echo) carrier(l *rtnl.Link) {
