@@ -32,7 +32,7 @@ func TestOnKernelDatapath(t *testing.T) {
 		test func(*world)
 	}{
 		{"everything", everything}, {"foreign", foreign}, {"port errors", portErrors}, {"moves", moves},
-		{"restarts", func(w *world) { restarts(w, 2) }},
+		{"forwarding", forwarding}, {"restarts", func(w *world) { restarts(w, 2) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -405,5 +405,50 @@ func TestNoVswitchd(t *testing.T) {
 	b.wait("br0 there p0+")
 	if n := strings.Count(b.said(), "ovsdb: wrote"); n != 2 {
 		t.Errorf("%d transactions, not 2", n)
+	}
+}
+
+// TestForwarding: frames go through what was made, within their VLAN, also when
+// nobody of ours is there any more.
+func TestForwarding(t *testing.T) {
+	t.Parallel()
+	forwarding(newWorld(t))
+}
+
+func forwarding(w *world) {
+	t := w.t
+	hosts := []*nstest.NS{nstest.New(t), nstest.New(t), nstest.New(t)}
+	ports := make([]model.SwitchPort, len(hosts))
+	for i, h := range hosts {
+		dev := fmt.Sprintf("sw%d", i)
+		w.ns.Veth(dev, "eth0", h)
+		w.ns.IP("link set " + dev + " up")
+		h.IP(fmt.Sprintf("addr add 192.0.2.%d/24 dev eth0", i+1))
+		ports[i] = model.SwitchPort{Name: dev, Tag: uint16(10 + 10*(i/2))} // 10, 10, 20
+	}
+	b := w.backend()
+	b.Set([]model.Switch{w.bridge("br0", ports...)})
+	b.wait("br0 there sw0+ sw1+ sw2+")
+	ping := func(to string) bool {
+		_, err := hosts[0].Try("ping", "-q", "-c", "2", "-i", "0.2", "-W", "2", to)
+		return err == nil
+	}
+	if !ping("192.0.2.2") {
+		t.Error("nothing comes through within VLAN 10")
+	}
+	if ping("192.0.2.3") {
+		t.Error("VLAN 20 is reached from VLAN 10")
+	}
+	ports[2].Tag = 10
+	b.Set([]model.Switch{w.bridge("br0", ports...)})
+	nstest.Eventually(t, waitTime, func() string {
+		if ping("192.0.2.3") {
+			return ""
+		}
+		return "nothing comes through to a port that has joined VLAN 10"
+	})
+	b.Close()
+	if !ping("192.0.2.2") {
+		t.Error("nothing comes through after Close")
 	}
 }

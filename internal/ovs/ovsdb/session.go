@@ -208,7 +208,11 @@ func (s *session) probe(now time.Time) error {
 	if !s.aliveKnow || alive != s.alive {
 		s.aliveAt = now
 		if s.aliveKnow {
-			s.b.log.Info("ovsdb: ovs-vswitchd has come or gone", "there", alive)
+			if alive {
+				s.b.log.Info("ovsdb: ovs-vswitchd is there")
+			} else {
+				s.b.log.Warn("ovsdb: ovs-vswitchd is not connected to ovsdb-server any more")
+			}
 		}
 		s.mu.Lock()
 		s.moved = s.moved && s.aliveKnow && !alive
