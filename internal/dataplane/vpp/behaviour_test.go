@@ -181,7 +181,7 @@ func TestMissing(t *testing.T) {
 		says []string
 		caps func(dataplane.Caps) bool
 	}{
-		"plugin":     {vpptest.Options{Without: []string{"lcp_"}}, pair, []string{"linux_cp_plugin.so", "lcp_itf_pair_add_del_v2", "startup.conf"}, func(c dataplane.Caps) bool { return !c.TUN }},
+		"plugin":     {vpptest.Options{Without: []string{"lcp_"}}, pair, []string{"linux_cp_plugin.so", "lcp_itf_pair_add_del_v3", "startup.conf"}, func(c dataplane.Caps) bool { return !c.TUN }},
 		"layout":     {vpptest.Options{Layout: map[string]string{"ip_route_add_del_v2": "01234567"}}, route, []string{"01234567", "521ef330", "ip_route_add_del_v2"}, func(dataplane.Caps) bool { return true }},
 		"sources":    {vpptest.Options{Without: []string{"fib_source_"}}, route, []string{"fib_source_add", "newer VPP"}, func(dataplane.Caps) bool { return true }},
 		"labels":     {vpptest.Options{Without: []string{"mpls_route_"}}, label, []string{"mpls_route_add_del"}, func(c dataplane.Caps) bool { return !c.MPLS }},
@@ -459,12 +459,12 @@ func TestFullWindow(t *testing.T) {
 	u := newUser(t, s.Socket(), func(o *vpp.Options) { o.Window = 16 })
 	u.up()
 	for before := range 40 {
-		var ops []dataplane.Op
+		ops := []dataplane.Op{{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")}}
 		for i := range before {
 			ops = append(ops, dataplane.Op{Kind: dataplane.RouteSet, Paths: path(phy, "192.0.2.2"),
 				Route: dataplane.RouteKey{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)}})
 		}
-		ops = append(ops, dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")}, dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("192.0.2.1/24")})
+		ops = append(ops, dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("192.0.2.1/24")})
 		u.must(ops...)
 		if list, err := u.dump(dataplane.KindAddr); err != nil || len(list) > 0 {
 			t.Fatalf("behind %d routes the address is not found to be deleted: %v, %v", before, list, err)

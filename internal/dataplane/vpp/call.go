@@ -291,12 +291,24 @@ func (s *session) learnPairs() error {
 	return err
 }
 
+// pairRequests are the versions of the request for a pair, the newest first.
+// Their answers differ; what was made is asked for anyway.
+var pairRequests = [][2]message{{pairAddDelV3, pairAddDelV3Reply}, {pairAddDelV2, pairAddDelV2Reply}, {pairAddDel, pairAddDelReply}}
+
+// pairRequest is the newest version that this VPP has.
+func (s *session) pairRequest() (m, reply message) {
+	for _, v := range pairRequests {
+		if s.ids.has(v[:]...) {
+			return v[0], v[1]
+		}
+	}
+	return pairRequests[0][0], pairRequests[0][1]
+}
+
 // pairsMissing says why there can be no pairs.
 func (s *session) pairsMissing() error {
-	if s.ids.has(pairAddDelV3, pairAddDelV3Reply, pairGet, pairGetReply, pairDetails) {
-		return nil
-	}
-	return s.ids.missing(pairAddDelV2, pairAddDelV2Reply, pairGet, pairGetReply, pairDetails)
+	m, reply := s.pairRequest()
+	return s.ids.missing(m, reply, pairGet, pairGetReply, pairDetails)
 }
 
 // mplsMessages are what labels need.

@@ -79,6 +79,8 @@ const (
 	mplsRouteAddDelReply
 	mplsRouteDump
 	mplsRouteDetails
+	pairAddDel
+	pairAddDelReply
 	pairAddDelV2
 	pairAddDelV2Reply
 	pairAddDelV3
@@ -163,6 +165,8 @@ var layouts = [messageEnd]layout{
 	mplsRouteAddDelReply:     {"mpls_route_add_del_reply", "1992deab", "mpls"},
 	mplsRouteDump:            {"mpls_route_dump", "935fdefa", "mpls"},
 	mplsRouteDetails:         {"mpls_route_details", "9b5043dc", "mpls"},
+	pairAddDel:               {"lcp_itf_pair_add_del", "40482b80", "linux_cp"},
+	pairAddDelReply:          {"lcp_itf_pair_add_del_reply", "e8d4e804", "linux_cp"},
 	pairAddDelV2:             {"lcp_itf_pair_add_del_v2", "40482b80", "linux_cp"},
 	pairAddDelV2Reply:        {"lcp_itf_pair_add_del_v2_reply", "39452f52", "linux_cp"},
 	pairAddDelV3:             {"lcp_itf_pair_add_del_v3", "40482b80", "linux_cp"},

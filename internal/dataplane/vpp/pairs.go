@@ -52,10 +52,7 @@ func (s *session) pairAdd(b *batch, i int, op *dataplane.Op) (refused, err error
 	if refused := s.checkPhy(phy, want); refused != nil {
 		return refused, nil
 	}
-	m, reply := pairAddDelV3, pairAddDelV3Reply
-	if !s.ids.has(m, reply) {
-		m, reply = pairAddDelV2, pairAddDelV2Reply
-	}
+	m, reply := s.pairRequest()
 	refused, err = s.done(m, reply, encodePair(nil, true, want, netns))
 	if err != nil || refused != nil && !errors.Is(refused, valueExists) {
 		return explainPair(refused, want, phy), err
@@ -129,10 +126,7 @@ func (s *session) pairDel(b *batch, op *dataplane.Op) (refused, err error) {
 	if phy == localInterface || phy == dataplane.NoIndex {
 		return fmt.Errorf("%w: %d", dataplane.ErrNoInterface, phy), nil
 	}
-	m, reply := pairAddDelV3, pairAddDelV3Reply
-	if !s.ids.has(m, reply) {
-		m, reply = pairAddDelV2, pairAddDelV2Reply
-	}
+	m, reply := s.pairRequest()
 	refused, err = s.done(m, reply, encodePair(nil, false, &dataplane.Pair{Phy: phy}, ""))
 	if err != nil || refused != nil && !errors.Is(refused, invalidInterface) {
 		return refused, err

@@ -168,6 +168,7 @@ func TestRequests(t *testing.T) {
 		{"07-lcp", 41, pairAddDelV3, encodePair(nil, true, &dataplane.Pair{Phy: 2, HostName: "e1"}, "nosuch")},
 		{"07-lcp", 47, pairAddDelV3, encodePair(nil, false, &dataplane.Pair{Phy: 2}, "")},
 		{"07-lcp", 51, pairAddDelV2, encodePair(nil, true, &dataplane.Pair{Phy: 2, HostName: "e1"}, "dataplane")},
+		{"07-lcp", 53, pairAddDel, encodePair(nil, true, &dataplane.Pair{Phy: 3, HostName: "lo0v"}, "")},
 		{"07-lcp", 71, pairAddDelV3, encodePair(nil, true, &dataplane.Pair{Phy: 9, HostName: "tunif", TUN: true}, "")},
 		{"07-lcp", 3, pairGet, put32(nil, 0)},
 		{"07-lcp", 85, pairGetV2, put32(nil, 0, 1)},
