@@ -48,13 +48,13 @@ func (e *Engine) activate(u *unit, l *rtnl.Link) {
 		if i.MTU == 0 {
 			u.want.mtu = l.MTU // a sub-interface that has its parent's
 		}
-		if e.o.OwnLink != nil && e.o.OwnLink(u.ns, l.Name) {
-			u.want.up = true // the configuration has it up, or is about to
-		}
 		u.fresh = true
 	default:
 		e.adopt(u, l, i)
 		u.fresh, u.synced = false, true
+	}
+	if u.fresh && e.o.OwnLink != nil && e.o.OwnLink(u.ns, l.Name) {
+		u.want.up = true // the configuration has it up, or is about to
 	}
 	u.active, u.had, u.restore, u.loggedUp = true, true, false, false
 	u.agreed, u.lxExpect, u.dpExpect, u.carrier = l.Name, nothing, nothing, nothing

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -55,7 +56,7 @@ func TestRouter(t *testing.T) {
 		w.live()
 		time.Sleep(500 * time.Millisecond)
 		for name, s := range map[string]*stream{"IPv4": s4, "IPv6": s6} {
-			if sent, lost := s.end(); lost > 0 || sent < 1000 {
+			if sent, lost := s.end(); lost > 0 || sent < 500 {
 				t.Errorf("%s: %d of %d packets were lost", name, lost, sent)
 			}
 		}
@@ -109,13 +110,27 @@ func TestRouter(t *testing.T) {
 	})
 }
 
-// live waits until the dataplane is.
+// live waits until the dataplane is, and has all its routes.
 func (w *world) live() {
 	w.t.Helper()
 	w.eventually(20*time.Second, func() string {
-		out, err := w.run("fib")
+		out, err := w.run("fib", "--json")
+		var answer struct {
+			Dataplanes []struct {
+				State string
+				Fib   struct{ Differences *int }
+			}
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &answer)
+		}
 		if err != nil {
 			return fmt.Sprint(out, err)
+		}
+		for _, d := range answer.Dataplanes {
+			if d.State != "live" || d.Fib.Differences == nil || *d.Fib.Differences != 0 {
+				return out
+			}
 		}
 		return ""
 	})

@@ -127,7 +127,7 @@ func (w *world) start() {
 		w.kill()
 		if w.t.Failed() {
 			b, _ := os.ReadFile(filepath.Join(w.dir, "log"))
-			w.t.Logf("netbraid said:\n%s", last(string(b), 300))
+			w.t.Logf("netbraid said:\n%s", last(strings.SplitN(string(b), "SIGQUIT", 2)[0], 100)+"\n"+last(string(b), 300))
 		}
 	})
 }
