@@ -17,7 +17,7 @@ func BenchmarkFrame(b *testing.B) {
 	p.bridge.SetPorts([]l2.Port{{Number: 1}, {Number: 2}})
 	upcall := func(in uint32, src, dst l2.MAC) []byte {
 		m := odp.AppendExecute(nil, 22, 0, &odp.ExecuteRequest{Datapath: 4, Packet: make([]byte, 98), RawKey: odp.AppendKey(nil, &odp.FlowKey{
-			Has: odp.HasDPHash | odp.HasRecircID | odp.HasPriority | odp.HasInPort | odp.HasSkbMark | odp.HasEthernet | odp.HasEtherType,
+			Has:    odp.HasDPHash | odp.HasRecircID | odp.HasPriority | odp.HasInPort | odp.HasSkbMark | odp.HasEthernet | odp.HasEtherType,
 			InPort: in, EthSrc: odp.MAC(src), EthDst: odp.MAC(dst), EtherType: 0x88b5})})
 		m[unix.SizeofNlMsghdr] = odp.CmdMiss
 		return m[unix.SizeofNlMsghdr:]

@@ -18,7 +18,9 @@ import (
 type bridge struct {
 	name        string
 	plane       *plane
-	retry       backoff                // of the datapath
+	retry       backoff // of the datapath
+	madeAt      time.Duration
+	fought      backoff                // of making it anew
 	err         error                  // why it is not as it should be
 	ports       map[string]*portState  // of the switch
 	vports      map[string]*vportState // of the datapath, that are wanted
@@ -266,13 +268,13 @@ func (m *Manager) haveBridge(now time.Duration, b *bridge, w *model.Switch) ([]o
 	d, err := m.client.Datapath(m.ctx, b.name)
 	switch {
 	case errors.Is(err, ovs.ErrNoDatapath):
-		if b.plane != nil {
-			m.log.Warn("the datapath was removed by somebody else: it is made anew", "bridge", b.name)
-			b.closePlane(m)
+		if err := m.removed(now, b); err != nil {
+			return nil, err
 		}
 		if d, err = m.makeDatapath(b); err != nil {
 			return nil, err
 		}
+		b.madeAt = now
 	case err != nil:
 		return nil, err
 	case !m.made.owns(b.name, d.Index):
@@ -293,6 +295,28 @@ func (m *Manager) haveBridge(now time.Duration, b *bridge, w *model.Switch) ([]o
 		b.plane.setOptions(options(w))
 	}
 	return m.havePorts(now, b, w)
+}
+
+// fightTime is how long a datapath has to last for it to be made anew at once
+// when somebody removes it.
+const fightTime = 10 * time.Second
+
+// removed notes that a datapath that was there is not; the error says that it is
+// not to be made anew yet.
+func (m *Manager) removed(now time.Duration, b *bridge) error {
+	if b.plane != nil {
+		m.log.Warn("the datapath was removed by somebody else: it is made anew", "bridge", b.name)
+		b.closePlane(m)
+		if now-b.madeAt > fightTime {
+			b.fought = backoff{}
+		} else {
+			b.fought.failed(now)
+		}
+	}
+	if !b.fought.due(now) {
+		return fmt.Errorf("somebody else removes the datapath again and again (does ovs-vswitchd start?): it is made anew in %s", b.fought.delay)
+	}
+	return nil
 }
 
 func options(w *model.Switch) l2.Options {

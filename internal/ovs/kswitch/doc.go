@@ -4,9 +4,9 @@
 // What it made goes on forwarding what is known when the process ends, and is
 // taken over by the next one.
 //
-// A bridge has two goroutines besides the one of the Manager: one answers
-// upcalls, one reads the flows. Both work on the bridge's l2.Bridge under one
-// lock and tell the datapath what has come of it before they give it up, so
+// Besides those of the Manager a bridge has goroutines that answer upcalls, one a
+// socket, and one that reads the flows. All work on the bridge's l2.Bridge under
+// one lock and tell the datapath what has come of it before they give it up, so
 // that the datapath hears everything in the order in which it was decided.
 //
 // What lives here: sockets, goroutines, the record of what is ours. What must

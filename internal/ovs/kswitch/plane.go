@@ -36,6 +36,7 @@ type plane struct {
 	adopted bool                // what a predecessor left has been read once
 	lost    uint64              // as the kernel counts since the datapath was made
 	lostOld uint64              // of these, before we listened
+	refused uint64              // requests, as far as it was logged
 	counts  counts
 	bursts  [numBursts]burst
 }
@@ -146,9 +147,9 @@ func (p *plane) tell() {
 }
 
 func (p *plane) flush() {
-	before := p.w.refused
 	p.w.flush()
-	if n := p.w.refused - before; n > 0 {
+	if n := p.w.refused - p.refused; n > 0 {
+		p.refused = p.w.refused
 		p.note(burstRefused, n)
 	}
 }

@@ -1,6 +1,7 @@
 package kswitch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,12 +32,12 @@ const portsAtOnce = 64
 // wanted or wanted otherwise, with their flows before them, because their
 // numbers may be given away again.
 func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]odp.Port, error) {
-	shown, err := m.client.Ports(m.ctx, b.plane.dp)
+	s := &ports{m: m, b: b, made: m.made.Datapaths[b.name], now: now, wanted: map[string]wantedPort{}, vports: map[string]wantedVport{}, there: map[string]*odp.Port{}}
+	s.read(w)
+	shown, err := s.list()
 	if err != nil {
 		return nil, err
 	}
-	s := &ports{m: m, b: b, made: m.made.Datapaths[b.name], now: now, wanted: map[string]wantedPort{}, vports: map[string]wantedVport{}, there: map[string]*odp.Port{}}
-	s.read(w)
 	remove := s.sort(shown)
 	s.tell()
 	if err := s.adopt(); err != nil {
@@ -93,12 +94,42 @@ func (s *ports) read(w *model.Switch) {
 	}
 }
 
+// list reads the ports of the datapath. While some come and go the kernel may
+// leave out one that stays, or show it twice: what is ours and seems to be gone
+// is asked for by its number.
+func (s *ports) list() ([]odp.Port, error) {
+	list, err := s.m.client.Ports(s.m.ctx, s.b.plane.dp)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(x, y odp.Port) int { return cmp.Compare(x.Number, y.Number) })
+	list = slices.CompactFunc(list, func(x, y odp.Port) bool { return x.Number == y.Number })
+	numbers := map[uint32]bool{}
+	for i := range list {
+		numbers[list[i].Number] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.made.Ports)) {
+		n := s.made.Ports[name]
+		if n == 0 || numbers[n] {
+			continue
+		}
+		p, err := s.m.client.Port(s.m.ctx, s.b.plane.dp, n)
+		switch {
+		case err == nil:
+			list = append(list, p)
+		case errors.Is(err, ovs.ErrNoPort):
+			delete(s.made.Ports, name) // its device is gone, and the port with it
+		default:
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // sort finds the ports of the datapath that stay and those that go.
 func (s *ports) sort(shown []odp.Port) (remove []odp.Port) {
-	numbers := map[uint32]bool{}
 	for i := range shown {
 		p := &shown[i]
-		numbers[p.Number] = true
 		if p.Number == odp.LocalPort {
 			s.there[s.b.name] = p
 			continue
@@ -119,11 +150,6 @@ func (s *ports) sort(shown []odp.Port) (remove []odp.Port) {
 			*st = vportState{number: p.Number, foreign: true, err: fmt.Errorf(
 				"somebody else has made this port with another type or number: remove it (ovs-dpctl del-if %s %s)", s.b.name, p.Name)}
 			st.retry.failed(s.now)
-		}
-	}
-	for name, n := range s.made.Ports {
-		if n != 0 && !numbers[n] {
-			delete(s.made.Ports, name) // its device is gone, and the port with it
 		}
 	}
 	return remove

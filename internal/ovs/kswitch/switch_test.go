@@ -1,12 +1,16 @@
 package kswitch
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs"
 	"netbraid/internal/vmtest"
 )
 
@@ -59,5 +63,46 @@ func TestThreeStations(t *testing.T) {
 	})
 	if strings.Contains(w.log.String(), "level=WARN") {
 		t.Errorf("warnings:\n%s", w.log)
+	}
+}
+
+// TestClose holds that nothing is left of a Manager, and that what it made goes
+// on.
+func TestClose(t *testing.T) {
+	vmtest.Require(t)
+	w := newWorld(t, 2)
+	before := goleak.IgnoreCurrent()
+	m, err := New(w.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Set([]model.Switch{w.bridge("br0")})
+	w.settled("br0", 2)
+	a, b := w.stations[0].tap(t), w.stations[1].tap(t)
+	a.send(t, frameOf(mac(1), broadcast, nil, 1))
+	if got, ok := b.next(); !ok || got.number != 1 {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	m.Close()
+	goleak.VerifyNone(t, before)
+	a.send(t, frameOf(mac(1), broadcast, nil, 2))
+	if got, ok := b.next(); !ok || got.number != 2 {
+		t.Errorf("after the end: %+v, %v", got, ok)
+	}
+}
+
+// TestNoModule holds that a kernel without the datapath is told of, with what to
+// do.
+func TestNoModule(t *testing.T) {
+	if vmtest.InVM() {
+		t.Skip("this kernel has openvswitch")
+	}
+	m, err := New(Options{NSFD: -1})
+	if err == nil {
+		m.Close()
+		t.Skip("this kernel has openvswitch")
+	}
+	if !errors.Is(err, ovs.ErrNoModule) && !errors.Is(err, ovs.ErrPermission) {
+		t.Errorf("%v", err)
 	}
 }
