@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -197,5 +198,74 @@ func TestSwitchHotplug(t *testing.T) {
 	w.want(true, "ovs0["+base+"vi/internal]")
 	if !w.g.Prepare("ovs0") || len(w.g.devs["ovs0"].ports)+len(w.g.devs["ovs0"].specs) > 0 || w.g.devs["ovs0"].prepared {
 		t.Error("a bridge of Open vSwitch may be without a port: there is nothing to remember")
+	}
+}
+
+// TestSwitchRandom does things in any order: whatever is wanted of Open vSwitch
+// otherwise than before has been told, claims agree, and a bridge and all its
+// devices are claimed exactly while its link is there.
+func TestSwitchRandom(t *testing.T) {
+	names := []string{"eth0", "eth1", "eth2", "eth5", "eth6"}
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(t, names...)
+		last, told := "", true
+		var trace []string
+		for range 60 {
+			port := names[rng.IntN(len(names))]
+			what := rng.IntN(11)
+			trace = append(trace, fmt.Sprint(what, " ", port))
+			switch what {
+			case 0:
+				w.g.Configure(ovsDevices())
+			case 1:
+				devs := ovsDevices()
+				devs[0].Disabled = rng.IntN(2) == 0
+				devs = append(devs, &config.Device{Name: "eth5", Disabled: rng.IntN(2) == 0}, &config.Device{Name: "eth6", Settings: model.Settings{Auth: rng.IntN(2) == 0}})
+				w.g.Configure(devs)
+			case 2:
+				if rng.IntN(4) == 0 {
+					w.g.Configure([]*config.Device{{Name: "ovs0", Type: config.Bridge, Ports: []string{"eth0", "eth5"}}})
+				}
+			case 3, 4:
+				w.made([]string{"ovs0", "vi"}[rng.IntN(2)])
+			case 5:
+				if w.l["ovs0"] != nil && rng.IntN(2) == 0 {
+					w.remove("ovs0")
+				}
+			case 6:
+				if w.l[port] != nil {
+					w.remove(port)
+				}
+			case 7:
+				w.set(port, func(l *rtnl.Link) { l.Carrier = rng.IntN(2) == 0 })
+			case 8:
+				w.g.AddSwitchPort("ovs0", model.SwitchPort{Name: port, Tag: uint16(rng.IntN(3))})
+			case 9:
+				w.g.RemoveSwitchPort("ovs0", port)
+			case 10:
+				w.g.SetAuthorized("eth6", rng.IntN(2) == 0)
+			}
+			w.check()
+			now := w.switches()
+			if told = w.g.Switched(); now != last && !told {
+				t.Errorf("nobody is told that %q is wanted, before %q", now, last)
+			}
+			last = now
+			if d := w.g.devs["ovs0"]; d != nil && d.cfg != nil && d.cfg.Type == config.OpenVSwitch {
+				there := switchLink(w.l["ovs0"]) && !d.cfg.Disabled
+				if d.present != there || (d.claims > 0) != there {
+					t.Errorf("the bridge is present: %v, has %d claims; its link is there: %v", d.present, d.claims, there)
+				}
+				for _, below := range d.below() {
+					if b := w.g.devs[below]; b.users["device ovs0"] != (there && b.present) {
+						t.Errorf("%s is claimed by the bridge: %v; present %v, the bridge is there %v", below, b.users["device ovs0"], b.present, there)
+					}
+				}
+			}
+			if t.Failed() {
+				t.Fatalf("seed %d after %s", seed, strings.Join(trace, ", "))
+			}
+		}
 	}
 }
