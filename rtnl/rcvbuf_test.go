@@ -21,3 +21,18 @@ func TestHugeReceiveBuffer(t *testing.T) {
 		n.Close()
 	}
 }
+
+// TestReceiveBuffer: a socket gets the buffer that was asked for, whatever
+// net.core.rmem_max says (SO_RCVBUFFORCE).
+func TestReceiveBuffer(t *testing.T) {
+	w := newWorld(t)
+	const asked = 128 << 20
+	n, err := Subscribe(w.ns.FD(), []uint32{unix.RTNLGRP_LINK}, asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if size, err := n.Buffer(); err != nil || size < asked {
+		t.Errorf("asked for %d octets: buffer of %d, %v", asked, size, err)
+	}
+}

@@ -265,6 +265,9 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 		return
 	}
 	s := e.specOf(u)
+	if gone && a.Prefix.Addr().Is6() && !e.dp.ifaces[a.Index].Up {
+		live = false // it went because the interface went down
+	}
 	if live && u.active && s != nil && s.Sync && e.bound(u, e.link(u.ns, u.host), e.dp.ifaces[a.Index]) {
 		if _, linux := u.lx[a.Prefix]; gone && linux {
 			u.drop[a.Prefix] = true

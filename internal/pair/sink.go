@@ -60,6 +60,9 @@ func (e *Engine) markWaiting(ns model.NS) {
 func (e *Engine) vanish(u *unit) {
 	u.tombs = slices.DeleteFunc(u.tombs, func(t tomb) bool { return e.now.Sub(t.at) > tombsFor })
 	u.vanished, u.made.Link = e.now, false
+	if !u.want.up && e.now.Sub(u.downAt) <= tombsFor {
+		u.want.up = u.upBefore // the kernel takes a link down before it removes it
+	}
 	e.deactivate(u)
 	e.setHost(u, 0)
 	clear(u.lx)
@@ -73,6 +76,9 @@ func (e *Engine) vanish(u *unit) {
 func (e *Engine) noticed(u *unit, old, new *rtnl.Link) {
 	if up := new.Flags&unix.IFF_UP != 0; up != (old.Flags&unix.IFF_UP != 0) {
 		if u.lxExpect != expect(up) {
+			if !up {
+				u.upBefore, u.downAt = u.want.up, e.now
+			}
 			u.want.up = up
 		}
 		u.lxExpect = nothing

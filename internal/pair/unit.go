@@ -102,6 +102,8 @@ type unit struct {
 	removing bool
 	agreed   string // the name of the companion when it was found
 	want     intent
+	upBefore bool      // want.up before downAt,
+	downAt   time.Time // when the companion was last taken down
 	lxExpect expected
 	dpExpect expected
 

@@ -174,7 +174,8 @@ func (e *Engine) replaceAddrs(rows []dataplane.Addr, live bool) {
 	for _, index := range sortedKeys(e.dp.addrs, cmp.Compare[uint32]) {
 		for _, p := range sortedKeys(e.dp.addrs[index], comparePrefixes) {
 			if !seen[at{index, p}] {
-				e.dpAddrChanged(dataplane.Addr{Index: index, Prefix: p}, true, live)
+				// Going down costs IPv6 addresses in silence: nobody has removed them.
+				e.dpAddrChanged(dataplane.Addr{Index: index, Prefix: p}, true, false)
 			}
 		}
 	}

@@ -599,7 +599,7 @@ func (w *world) rest() {
 func (w *world) passTime() bool {
 	at := w.e.Deadline()
 	for _, s := range w.spaces {
-		if t := s.mirror.Deadline(); !t.IsZero() && (at.IsZero() || t.Before(at)) {
+		if t := s.mirror.Deadline(); !s.gone && !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
