@@ -188,7 +188,7 @@ func (w *world) compareOne(has *dataplane.Dumped, s *space, i *dataplane.Interfa
 		return say("admin state", i.Up, up)
 	case i.MTU != l.MTU:
 		return say("mtu", i.MTU, l.MTU)
-	case parent == nil && i.MAC != l.Addr:
+	case parent == nil && i.Type == dataplane.Ethernet && i.MAC != l.Addr:
 		return say("mac", i.MAC, l.Addr)
 	case parent == nil && up && i.Carrier != l.Carrier:
 		return say("carrier", i.Carrier, l.Carrier)

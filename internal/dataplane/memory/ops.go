@@ -217,6 +217,10 @@ func (w *World) doInterface(op *dataplane.Op) error {
 	if err == nil && *i != old {
 		w.changed(i)
 	}
+	for _, sub := range w.follow {
+		w.changed(sub)
+	}
+	w.follow = nil
 	return err
 }
 
@@ -245,7 +249,7 @@ func (w *World) setUp(i *dataplane.Interface, on bool) error {
 		for _, sub := range w.below(i.Index) {
 			if sub.Up != on {
 				sub.Up = on
-				defer w.changed(sub)
+				w.follow = append(w.follow, sub)
 			}
 		}
 	}
@@ -265,7 +269,7 @@ func (w *World) setMTU(i *dataplane.Interface, mtu uint32) error {
 		for _, sub := range w.below(i.Index) {
 			if sub.MTU > mtu {
 				sub.MTU = mtu
-				defer w.changed(sub)
+				w.follow = append(w.follow, sub)
 			}
 		}
 	}

@@ -55,6 +55,7 @@ type World struct {
 	next   uint32
 	macs   byte
 	planes []*Plane
+	follow []*dataplane.Interface // changed with their parent, and told after it
 
 	// Refuse may make an operation fail; nil: none.
 	Refuse func(op *dataplane.Op) error
