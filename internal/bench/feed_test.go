@@ -184,6 +184,22 @@ func (f *feeder) fill() (int, error) {
 	return f.n, f.flush()
 }
 
+// paced does one thing with every route, so many a second.
+func (f *feeder) paced(v verb, rate int) (int, error) {
+	begin := time.Now()
+	for i := range f.n {
+		if err := f.do(v, i); err != nil {
+			return 0, err
+		}
+		if i%flapBlock == 0 {
+			if ahead := time.Duration(float64(i)/float64(rate)*1e9) - time.Since(begin); ahead > 0 {
+				time.Sleep(ahead)
+			}
+		}
+	}
+	return f.n, f.flush()
+}
+
 // run flaps routes at a rate per second until stop, and on to the end of the
 // round.
 func (f *feeder) run(rate int, stop *atomic.Bool) (done int, err error) {
@@ -227,6 +243,10 @@ func (p *feedRole) do(verb string, args []string) (reply, error) {
 		return reply{}, err
 	case "fill":
 		return count(p.f.fill)
+	case "fillat": // fillat RATE: adds a second
+		return count(func() (int, error) { return p.f.paced(add, number(0)) })
+	case "dropat": // dropat RATE: removes the whole table
+		return count(func() (int, error) { return p.f.paced(remove, number(0)) })
 	case "change":
 		return count(func() (int, error) { return p.f.changes(false) })
 	case "undo":

@@ -35,6 +35,17 @@ func (v *vppServer) do(verb string, args []string) (r reply, err error) {
 		if err == nil {
 			r.N = int64(v.s.AddPhy("phy0", [6]byte{2, 0xfe, 0, 0, 0, 1}, 1500))
 		}
+	case "companions": // companions SOCKET NETNS: one that makes real taps
+		v.s, err = vpptest.Listen(args[0], vpptest.Options{Companions: true, NetNS: args[1], Fail: func(format string, args ...any) {
+			fmt.Fprintf(os.Stderr, format+"\n", args...)
+		}})
+		if err == nil {
+			r.N = int64(v.s.AddPhy("phy0", [6]byte{2, 0xfe, 0, 0, 0, 1}, 1500))
+		}
+	case "cut": // lose all connections
+		v.s.Cut()
+	case "messages": // messages NAME: how many there were
+		r.N = int64(v.s.Count(args[0]))
 	case "count":
 		r.N = int64(v.s.RouteCount(0, 0, vpp.DefaultSource) + v.s.RouteCount(0, 1, vpp.DefaultSource))
 	default:
