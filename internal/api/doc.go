@@ -43,7 +43,9 @@
 //	        "dataplane", "linux", "in-step"}}, "errors"}], "more": n, "fib":
 //	        {"phase", "routes", "have", "differences", …, "skipped": [{"ns",
 //	        "reason", "routes"}], "failed": [{"route", "table", "message",
-//	        "attempts", "retry-in-ms"}]}}]}
+//	        "attempts", "retry-in-ms"}]}}]}; with arguments dataplane and pair
+//	        (its name, interface or companion) only those. Attributes are left
+//	        out when there are more than 200 pairs, pairs beyond 3,000 counted
 //	add     {"ok", "problems", "more"} as reload; the arguments are the options of
 //	        a section of type pair, and its name
 //	del     only of a pair that add has added; Not supported (8) of one of the
@@ -53,7 +55,7 @@
 //
 //	status    {"bridges": [{"name", "backend", "there", "error", "datapath_type",
 //	          "fail_mode", "controller", "stp", "rstp", "ageing_time", "ports":
-//	          [{"name", "port_type", "number" (0: none yet), "tag", "trunks",
+//	          [{"name", "port_type", "number" (0: none yet), "tag", "trunks" (words: "10", "20-29"),
 //	          "vlan_mode", "options", "ports", "bond_mode", "lacp", "error",
 //	          "foreign"}]}]}; what is not set is not there
 //	add_port  {"ok", "problems", "more"} as reload; the arguments are the options

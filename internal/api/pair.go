@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 var pairMethods = []ubus.Method{
 	method("list"),
-	method("status", arg("dataplane", ubus.TypeString)),
+	method("status", arg("dataplane", ubus.TypeString), arg("pair", ubus.TypeString)),
 	method("add", arg("name", ubus.TypeString), arg("dataplane", ubus.TypeString), arg("phy", ubus.TypeString), arg("host", ubus.TypeString),
 		arg("netns", ubus.TypeString), arg("sync", ubus.TypeBool), arg("auto_subif", ubus.TypeBool), arg("tun", ubus.TypeBool), arg("queues", ubus.TypeInt32)),
 	method("del", arg("name", ubus.TypeString)),
@@ -43,15 +44,26 @@ func pairWanted(p *config.Pair, added bool) ubus.Table {
 		{Name: "queues", Value: int32(p.Queues)}, {Name: "added", Value: added}}
 }
 
+// maxPairsListed bounds the pairs of a dataplane in one answer, and
+// maxPairsFull those that have their attributes in it: one message has to hold
+// them.
+const (
+	maxPairsListed = 3000
+	maxPairsFull   = 200
+)
+
 // pairStatus answers how each dataplane and its pairs stand, or the one of a
-// name.
+// name; of the pairs those of a name.
 func (s *Server) pairStatus(r *ubus.Request) {
 	name, one := r.Args().String("dataplane")
+	which, _ := r.Args().String("pair")
 	s.onLoop(r, func(c *core.Core, now time.Time) {
 		out := ubus.Array{}
 		for _, p := range c.Planes() {
 			if !one || p.Config.Name == name {
-				out = append(out, planeStatus(p.Config, p.Pairs.Status(now), now))
+				st := p.Pairs.Status(now)
+				st.Pairs = pairsNamed(st.Pairs, which)
+				out = append(out, planeStatus(p.Config, st, now))
 			}
 		}
 		if one && len(out) == 0 {
@@ -60,6 +72,15 @@ func (s *Server) pairStatus(r *ubus.Request) {
 		}
 		s.reply(r, ubus.Table{{Name: "dataplanes", Value: out}})
 	})
+}
+
+// pairsNamed gives the pairs whose name, interface or companion has a name; all
+// for none.
+func pairsNamed(list []pair.PairStatus, name string) []pair.PairStatus {
+	if name == "" {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(p pair.PairStatus) bool { return p.Name != name && p.Phy != name && p.Host != name })
 }
 
 // planeStatus is how a dataplane stands, with its pairs and its FIB.
@@ -82,21 +103,21 @@ func planeStatus(cfg *config.Dataplane, st pair.Status, now time.Time) ubus.Tabl
 	add(st.Caps.Version != "", "version", st.Caps.Version)
 	add(len(st.Caps.Missing) > 0, "missing", stringArray(st.Caps.Missing))
 	pairs := ubus.Array{}
-	for i := range st.Pairs[:min(len(st.Pairs), maxListed)] {
-		pairs = append(pairs, onePair(&st.Pairs[i]))
+	for i := range st.Pairs[:min(len(st.Pairs), maxPairsListed)] {
+		pairs = append(pairs, onePair(&st.Pairs[i], len(st.Pairs) <= maxPairsFull))
 	}
 	return append(t, ubus.Table{
 		{Name: "pending", Value: int64(st.Pending)},
 		{Name: "in-flight", Value: int64(st.InFlight)},
 		{Name: "errors", Value: pairErrors(st.Errors)},
 		{Name: "pairs", Value: pairs},
-		{Name: "more", Value: int64(max(0, len(st.Pairs)-maxListed))},
+		{Name: "more", Value: int64(max(0, len(st.Pairs)-maxPairsListed))},
 		{Name: "fib", Value: fibStatus(&st.FIB, now)},
 	}...)
 }
 
-// onePair is how a pair stands, attribute by attribute.
-func onePair(p *pair.PairStatus) ubus.Table {
+// onePair is how a pair stands; full: attribute by attribute.
+func onePair(p *pair.PairStatus, full bool) ubus.Table {
 	t := ubus.Table{{Name: "name", Value: p.Name}, {Name: "phy", Value: p.Phy}, {Name: "host", Value: p.Host}, {Name: "netns", Value: p.NetNS}, {Name: "state", Value: p.State}}
 	add := func(on bool, name string, v any) {
 		if on {
@@ -108,6 +129,9 @@ func onePair(p *pair.PairStatus) ubus.Table {
 	add(p.PhyIndex != dataplane.NoIndex, "phy-index", int64(p.PhyIndex))
 	add(p.HostIndex != 0, "host-index", int64(p.HostIndex))
 	add(p.TUN, "tun", true)
+	if !full {
+		return append(t, ubus.Field{Name: "errors", Value: pairErrors(p.Errors)})
+	}
 	attrs := ubus.Table{}
 	for _, a := range p.Attrs {
 		attrs = append(attrs, ubus.Field{Name: a.Name, Value: ubus.Table{{Name: "owner", Value: a.Owner}, {Name: "dataplane", Value: a.Dataplane},
@@ -128,9 +152,12 @@ func vlanText(s dataplane.Sub) string {
 	return text
 }
 
+// maxPairErrors bounds the errors of one pair in an answer.
+const maxPairErrors = 20
+
 func pairErrors(list []pair.Error) ubus.Array {
 	out := ubus.Array{}
-	for _, e := range list[:min(len(list), maxListed)] {
+	for _, e := range list[:min(len(list), maxPairErrors)] {
 		t := ubus.Table{{Name: "object", Value: e.Object}, {Name: "message", Value: e.Message}, {Name: "attempts", Value: int32(e.Attempts)}}
 		if e.RetryIn > 0 {
 			t = append(t, ubus.Field{Name: "retry-in-ms", Value: ms(e.RetryIn)})

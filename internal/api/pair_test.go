@@ -94,8 +94,17 @@ func TestPlaneStatus(t *testing.T) {
 	if got := text(planeStatus(&config.Dataplane{Name: "vpp", Type: config.VPP, Socket: "/s"}, st, now)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	many := pair.Status{Pairs: make([]pair.PairStatus, maxListed+2)}
+	many := pair.Status{Pairs: make([]pair.PairStatus, maxPairsListed+2)}
 	if got := text(planeStatus(&config.Dataplane{Name: "n", Type: config.NetNS, NetNS: "/n"}, many, now)); !strings.Contains(got, `"more":2,`) {
 		t.Error("pairs that are left out are not counted")
+	}
+	for i := range many.Pairs { // as long as they may be
+		many.Pairs[i] = pair.PairStatus{Name: strings.Repeat("n", 40), Phy: strings.Repeat("p", 63), Host: strings.Repeat("h", 15), State: "waiting for namespace", PhyIndex: 1, HostIndex: 1}
+	}
+	if n := len(planeStatus(&config.Dataplane{Name: "n", Type: config.NetNS, NetNS: "/n"}, many, now).Encode()); n > maxReply {
+		t.Errorf("an answer of %d pairs has %d octets", maxPairsListed, n)
+	}
+	if got := pairsNamed(st.Pairs, "a.5"); len(got) != 1 || got[0].Phy != "eth0.5" || len(st.Pairs) != 2 {
+		t.Errorf("pairs of a name: %+v", got)
 	}
 }

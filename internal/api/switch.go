@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"netbraid/internal/config"
@@ -100,10 +101,7 @@ func switchPort(p *model.SwitchPort, sw *core.Switch) ubus.Table {
 			t = append(t, ubus.Field{Name: name, Value: v})
 		}
 	}
-	trunks, options := ubus.Array{}, ubus.Table{}
-	for _, v := range p.Trunks {
-		trunks = append(trunks, int32(v))
-	}
+	trunks, options := vlanRanges(p.Trunks), ubus.Table{}
 	for _, o := range p.Options {
 		options = append(options, ubus.Field{Name: o.Key, Value: o.Value})
 	}
@@ -117,6 +115,25 @@ func switchPort(p *model.SwitchPort, sw *core.Switch) ubus.Table {
 	add(st.Err != "", "error", st.Err)
 	add(st.Foreign, "foreign", true)
 	return t
+}
+
+// vlanRanges writes VLANs as the configuration does: 10, 20-29. A port may have
+// 4,094.
+func vlanRanges(vlans []uint16) ubus.Array {
+	out := ubus.Array{}
+	for i := 0; i < len(vlans); {
+		j := i
+		for j+1 < len(vlans) && vlans[j+1] == vlans[j]+1 {
+			j++
+		}
+		text := strconv.Itoa(int(vlans[i]))
+		if j > i {
+			text += "-" + strconv.Itoa(int(vlans[j]))
+		}
+		out = append(out, text)
+		i = j + 1
+	}
+	return out
 }
 
 // ovsAddPort adds a port to a bridge. What is wrong with it is answered in

@@ -15,7 +15,7 @@ import (
 func ovsBench(t *testing.T) *bench {
 	b := newBench(t)
 	sw := &model.Switch{Name: "ovs0", Backend: "ovsdb", DatapathType: "netdev", FailMode: "secure", Controllers: []string{"tcp:192.0.2.1:6653"}, RSTP: true, Ageing: 60,
-		Ports: []model.SwitchPort{{Name: "eth0", Tag: 10, Trunks: []uint16{20, 30}, VLANMode: "native-tagged"},
+		Ports: []model.SwitchPort{{Name: "eth0", Tag: 10, Trunks: []uint16{20, 30, 31, 32}, VLANMode: "native-tagged"},
 			{Name: "vx", Type: "vxlan", Options: []model.KeyValue{{Key: "key", Value: "7"}, {Key: "remote_ip", Value: "192.0.2.7"}}}}}
 	b.step(core.Configured{Config: &config.Config{
 		Devices: []*config.Device{{Name: "ovs0", Type: config.OpenVSwitch, Ports: []string{"eth0"}, Switch: sw},
@@ -33,7 +33,7 @@ func TestSwitchStatus(t *testing.T) {
 	}
 	b.step(core.SwitchChanged{State: model.SwitchState{Name: "ovs0", Backend: "ovsdb", There: true, Err: "ovs-vswitchd does not answer", Ports: []model.SwitchPortState{
 		{Name: "eth0", Number: 3}, {Name: "vx", Err: "no route", Foreign: true}}}})
-	const ports = `"port_type":"netdev","number":3,"tag":10,"trunks":[20,30],"vlan_mode":"native-tagged"}`
+	const ports = `"port_type":"netdev","number":3,"tag":10,"trunks":["20","30-32"],"vlan_mode":"native-tagged"}`
 	const vx = `"port_type":"vxlan","number":0,"options":{"key":"7","remote_ip":"192.0.2.7"},"error":"no route","foreign":true}`
 	const bridge = `"there":true,"error":"ovs-vswitchd does not answer","datapath_type":"netdev","fail_mode":"secure","controller":["tcp:192.0.2.1:6653"],"rstp":true,"ageing_time":60,`
 	want := head + bridge + `"ports":[{"name":"eth0",` + ports + `,{"name":"vx",` + vx + `]}]}`

@@ -149,24 +149,8 @@ func vlans(p ubus.Table) string {
 	if n, _ := p.Int("tag"); n > 0 {
 		out = append(out, number(p, "tag"))
 	}
-	list, _ := p.Array("trunks")
-	var ids []int64
-	for _, v := range list {
-		if n, ok := (ubus.Table{{Value: v}}).Int(""); ok {
-			ids = append(ids, n)
-		}
-	}
-	for i := 0; i < len(ids); {
-		j := i
-		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
-			j++
-		}
-		if i == j {
-			out = append(out, fmt.Sprintf("%dt", ids[i]))
-		} else {
-			out = append(out, fmt.Sprintf("%d-%dt", ids[i], ids[j]))
-		}
-		i = j + 1
+	for _, v := range stringsOf(p, "trunks") {
+		out = append(out, v+"t")
 	}
 	text := strings.Join(out, ",")
 	if mode, _ := p.String("vlan_mode"); mode != "" && mode != "native-untagged" {

@@ -46,73 +46,33 @@ With --json: what netbraid.pair status answers on ubus.`,
 				return err
 			}
 			defer bus.Close()
-			t, err := bus.call(c.Context(), "netbraid.pair", "status", nil)
+			var ask ubus.Table
+			if len(args) == 1 {
+				ask = ubus.Table{{Name: "pair", Value: args[0]}}
+			}
+			t, err := bus.call(c.Context(), "netbraid.pair", "status", ask)
 			if err != nil {
 				return err
 			}
-			name := ""
-			if len(args) == 1 {
-				name = args[0]
-			}
-			planes := choosePairs(tables(t, "dataplanes"), name)
-			if name != "" && len(planes) == 0 {
-				return noSuch("pair", name, pairNames(t))
+			planes := tables(t, "dataplanes")
+			if ask != nil {
+				planes = withPairs(planes)
+				if len(planes) == 0 {
+					names, _ := bus.pairs(c.Context())
+					return noSuch("pair", args[0], names)
+				}
 			}
 			if a.json {
-				list := ubus.Array{}
-				for _, p := range planes {
-					list = append(list, p)
-				}
-				return a.printJSON(ubus.Table{{Name: "dataplanes", Value: list}})
+				return a.printJSON(t)
 			}
-			return writePairs(a.out, planes, name != "", colours(a.out))
+			return writePairs(a.out, planes, ask != nil, colours(a.out))
 		},
 	}, true)
 }
 
-// choosePairs leaves of the dataplanes those with a pair of the name, its
-// interface or its companion, and of their pairs only that; all when no name is
-// given.
-func choosePairs(planes []ubus.Table, name string) []ubus.Table {
-	if name == "" {
-		return planes
-	}
-	var out []ubus.Table
-	for _, p := range planes {
-		found := ubus.Array{}
-		for _, x := range tables(p, "pairs") {
-			for _, key := range []string{"name", "phy", "host"} {
-				if s, _ := x.String(key); s == name {
-					found = append(found, x)
-					break
-				}
-			}
-		}
-		if len(found) == 0 {
-			continue
-		}
-		next := slices.Clone(p)
-		for i := range next {
-			if next[i].Name == "pairs" {
-				next[i].Value = found
-			}
-		}
-		out = append(out, next)
-	}
-	return out
-}
-
-// pairNames lists the names of the pairs in a status.
-func pairNames(status ubus.Table) (names []string) {
-	for _, p := range tables(status, "dataplanes") {
-		for _, x := range tables(p, "pairs") {
-			if s, _ := x.String("name"); s != "" {
-				names = append(names, s)
-			}
-		}
-	}
-	slices.Sort(names)
-	return names
+// withPairs gives the dataplanes that have pairs.
+func withPairs(planes []ubus.Table) []ubus.Table {
+	return slices.DeleteFunc(slices.Clone(planes), func(p ubus.Table) bool { return len(tables(p, "pairs")) == 0 })
 }
 
 // writePairs prints the pairs of all dataplanes; with every attribute when
