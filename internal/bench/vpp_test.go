@@ -217,7 +217,7 @@ func BenchmarkVPP(b *testing.B) {
 			}
 		}
 	}
-	detail := fmt.Sprintf("median of %d rounds of %d routes, one path each, 16 next hops, batches of %d, %d in flight; the server in Go is the slower side", rounds, n, dataplane.MaxBatch, vppFlying)
+	detail := fmt.Sprintf("median of %d rounds of %d routes, one path each, 16 next hops, batches of %d, %d in flight", rounds, n, dataplane.MaxBatch, vppFlying)
 	atMost(b, "VPP: our CPU for a route, IPv4", median(s["set0cpu"]), " µs", 1, "encode, write, read the answer; %s; removal %.3g µs; IPv6 %.3g and %.3g µs", detail, median(s["del0cpu"]), median(s["set1cpu"]), median(s["del1cpu"]))
 	atLeast(b, "VPP: routes a second, IPv4", median(s["set0rate"]), " k", 400, "both sides on this machine; removal %.3g k; IPv6 %.3g k and %.3g k", median(s["del0rate"]), median(s["set1rate"]), median(s["del1rate"]))
 	atMost(b, "VPP: our CPU for a dumped route", median(s["dump"]), " µs", 1, "read, decode, hand on in slices of Route")

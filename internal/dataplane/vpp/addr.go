@@ -79,6 +79,9 @@ func (s *session) addrAdd(op *dataplane.Op) (refused, err error) {
 	return refused, nil
 }
 
+// maxSearched bounds the interfaces that are asked for the sake of a message.
+const maxSearched = 64
+
 // holder finds out why an address is refused: it is there already, or holder
 // has one that overlaps.
 func (s *session) holder(op *dataplane.Op) (there bool, holder string, err error) {
@@ -88,6 +91,7 @@ func (s *session) holder(op *dataplane.Op) (there bool, holder string, err error
 		return err == nil, "", err
 	}
 	indices := slices.Sorted(maps.Keys(s.world.raw))
+	indices = indices[:min(len(indices), maxSearched)]
 	for _, index := range append([]uint32{op.Index}, indices...) {
 		list, _, err := s.readAddrs(index, six)
 		if err != nil {

@@ -82,6 +82,7 @@ func (s *session) setMTU(b *batch, op *dataplane.Op) (refused, err error) {
 	if op.Value < minMTU || op.Value > maxMTU {
 		return fmt.Errorf("%w: an MTU of %d is not in %d..%d", dataplane.ErrRefused, op.Value, minMTU, maxMTU), nil
 	}
+	delete(s.world.raw, op.Index) // others may have changed what its driver carries
 	r, refused, err := s.lookup(op.Index)
 	if refused != nil || err != nil {
 		return refused, err
