@@ -22,7 +22,9 @@ func familyOf(a netip.Addr) uint8 {
 	return unix.AF_INET6
 }
 
-// addrMessage adds (or changes) or removes an address.
+// addrMessage adds or removes an address. An IPv4 address is changed if it is
+// there; an IPv6 one is not: in a VRF the kernel (6.12) takes the local route of a
+// /128 for its prefix route then, and removes it.
 func addrMessage(typ uint16, a dataplane.Addr) []byte {
 	r := rtnl.Addr{Index: a.Index, Family: familyOf(a.Prefix.Addr()), PrefixLen: uint8(a.Prefix.Bits()), Local: a.Prefix.Addr(),
 		Preferred: rtnl.LifetimeForever, Valid: rtnl.LifetimeForever}
@@ -31,7 +33,11 @@ func addrMessage(typ uint16, a dataplane.Addr) []byte {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 		r.Flags, r.Priority = unix.IFA_F_PERMANENT, connectedMetric
 		if r.Family == unix.AF_INET6 {
+			flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 			r.Flags |= unix.IFA_F_NODAD
+			if r.PrefixLen == 128 {
+				r.Flags |= unix.IFA_F_NOPREFIXROUTE
+			}
 		}
 	}
 	return rtnl.AppendAddr(nil, typ, flags, 0, &r)
@@ -61,7 +67,7 @@ func (s *session) addAddr(a dataplane.Addr) error {
 	}
 	was := s.addrs[a]
 	s.addrs[a] = true // what is heard of it is no news
-	if err := s.exec(addrMessage(unix.RTM_NEWADDR, a)); err != nil {
+	if err := s.exec(addrMessage(unix.RTM_NEWADDR, a)); err != nil && !(was && errors.Is(err, unix.EEXIST)) {
 		if !was {
 			delete(s.addrs, a)
 		}

@@ -28,7 +28,6 @@ type lab struct {
 	more   chan struct{}
 	epoch  uint32
 	batch  uint64
-	routes []dataplane.Op // written again when they are disturbed
 
 	phya, phyb uint32
 	hosta      dataplane.Pair

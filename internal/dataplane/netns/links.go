@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -183,7 +184,7 @@ func (s *session) cameUp(l *link) {
 		}
 	}
 	for _, err := range s.conn.Execute(s.ctx, msgs) {
-		if err != nil {
+		if err != nil && !errors.Is(err, unix.EEXIST) {
 			s.o.Log.Warn("cannot write again what an interface had before it was down", "interface", l.Name, "error", err)
 			break
 		}

@@ -402,8 +402,7 @@ func TestFlap(t *testing.T) {
 
 // pinger pings every 5 ms until it is stopped, and counts what is lost.
 type pinger struct {
-	cancel context.CancelFunc
-	out    chan string
+	out chan string
 }
 
 func startPinger(t *testing.T, from *nstest.NS, to string, count int) *pinger {

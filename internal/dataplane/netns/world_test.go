@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"netbraid/internal/dataplane"
 	"netbraid/internal/dataplane/conformance"
 	"netbraid/internal/nstest"
-	"netbraid/internal/vmtest"
 	"netbraid/rtnl"
 )
 
@@ -177,16 +175,5 @@ func (w *world) conformance() *conformance.World {
 }
 
 func TestConformance(t *testing.T) {
-	conformance.Run(t, func(t *testing.T) *conformance.World { return newWorld(t).conformance() })
-}
-
-// TestVMConformance has VLANs, VRFs and MPLS too.
-func TestVMConformance(t *testing.T) {
-	vmtest.Require(t)
-	for _, module := range []string{"8021q", "vrf", "mpls_router", "mpls_iptunnel"} {
-		if out, err := exec.Command("modprobe", module).CombinedOutput(); err != nil {
-			t.Fatalf("modprobe %s: %v: %s", module, err, out)
-		}
-	}
 	conformance.Run(t, func(t *testing.T) *conformance.World { return newWorld(t).conformance() })
 }
