@@ -222,7 +222,7 @@ func decodePath(d *decoder) (p dataplane.Path, kind dataplane.RouteKind, foreign
 // paths keeps what PathSets are on the wire, and which PathSet bytes of the
 // wire are, so that neither is worked out for every route, and so that what
 // was written comes back as what it was, also where VPP keeps less of it (a
-// share of more than 255).
+// share of more than 255; of two sets that it keeps alike, as the newer one).
 type paths struct {
 	blocks map[pathKey]*block
 	last   *block // of lastKey
