@@ -183,7 +183,8 @@ func TestRandom(t *testing.T) {
 			for i := range byte(3) {
 				m.phys = append(m.phys, s.AddPhy(fmt.Sprintf("phy%d", i), [6]byte{2, 0xfe, 0, 0, 0, i}, 1500))
 			}
-			m.user = newUser(t, s.Socket(), func(o *vpp.Options) { o.Window = 4 << (seed % 6) })
+			anew := func() { m.user = newUser(t, s.Socket(), func(o *vpp.Options) { o.Window = 4 << (seed % 6) }) }
+			anew()
 			m.up()
 			m.must(dataplane.Op{Kind: dataplane.TableAdd, Family: unix.AF_MPLS})
 			lost, losses := false, 0
@@ -200,6 +201,10 @@ func TestRandom(t *testing.T) {
 				for lost {
 					losses++
 					s.CutAt(0, false)
+					if m.r.IntN(2) == 0 { // a new process: it knows nothing of what was written
+						m.c.Close()
+						anew()
+					}
 					m.up()
 					lost = m.look()
 				}
