@@ -78,7 +78,7 @@ func (m *model) set(index uint32, k dataplane.RouteKey) *dataplane.PathSet {
 	}
 	s := &dataplane.PathSet{}
 	for range 1 + m.r.IntN(3) {
-		p := dataplane.Path{Index: index, Via: netip.AddrFrom4([4]byte{192, 0, 2, byte(2 + m.r.IntN(4))}), Weight: uint16(1 + m.r.IntN(255))}
+		p := dataplane.Path{Index: index, Via: netip.AddrFrom4([4]byte{192, 0, 2, byte(2 + m.r.IntN(4))}), Weight: uint16(1 + m.r.IntN(80))} // equal ones add up; more than 255 is scaled
 		if k.Prefix.IsValid() && k.Prefix.Addr().Is6() || m.r.IntN(4) == 0 {
 			p.Via = netip.AddrFrom16([16]byte{0xfd, 15: byte(2 + m.r.IntN(4))})
 		}
