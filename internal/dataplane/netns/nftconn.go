@@ -13,10 +13,11 @@ import (
 
 // nftConn is a socket for transactions and dumps of nf_tables.
 type nftConn struct {
-	mu  sync.Mutex
-	fd  int
-	seq uint32
-	buf []byte
+	mu   sync.Mutex
+	fd   int
+	port uint32 // netlink port
+	seq  uint32
+	buf  []byte
 }
 
 // nftTimeout bounds a wait for the kernel, which answers within sendmsg.
@@ -36,6 +37,12 @@ func dialNFT(nsfd int) (*nftConn, error) {
 			unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20) // a transaction is one datagram
 		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
+	}
+	if err == nil {
+		var sa unix.Sockaddr
+		if sa, err = unix.Getsockname(c.fd); err == nil {
+			c.port = sa.(*unix.SockaddrNetlink).Pid
+		}
 	}
 	if err != nil {
 		c.close()

@@ -389,7 +389,7 @@ func (s *session) adjust(p *pair) {
 	if len(msgs) == 0 {
 		return
 	}
-	if err := s.exec(msgs...); err != nil && s.ctx.Err() == nil {
+	if err := s.exec(msgs...); err != nil && !errors.Is(err, unix.ENODEV) && s.ctx.Err() == nil {
 		s.o.Log.Warn("cannot make the companion follow its interface", "phy", phy.Name, "host", p.host, "error", err)
 	}
 }

@@ -19,20 +19,21 @@ import (
 
 // session is one connection: one namespace, from Connect to its end.
 type session struct {
-	o     Options
-	epoch uint32
-	ended func() // asks for close
-	ns    *rtnl.NS
-	inode uint64
-	conn  *rtnl.Conn
-	nft   *nftConn
-	port  uint32 // netlink port of conn
-	hear  *rtnl.Notifier
-	caps  dataplane.Caps
-	ctx   context.Context
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-	kick  chan struct{} // there is something to judge soon
+	o       Options
+	epoch   uint32
+	ended   func() // asks for close
+	ns      *rtnl.NS
+	inode   uint64
+	conn    *rtnl.Conn
+	nft     *nftConn
+	port    uint32 // netlink port of conn
+	hear    *rtnl.Notifier
+	nftHear *nftWatch
+	caps    dataplane.Caps
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	kick    chan struct{} // there is something to judge soon
 
 	// mu guards what follows, and is held while events of it are delivered: so
 	// that they come in the order of the state. It is taken after the
@@ -150,7 +151,9 @@ func inodeOf(path string) (uint64, error) {
 }
 
 func (s *session) listen() (err error) {
-	s.hear, err = rtnl.Subscribe(s.ns.FD(), groups, s.o.RcvBuf)
+	if s.hear, err = rtnl.Subscribe(s.ns.FD(), groups, s.o.RcvBuf); err == nil {
+		s.nftHear, err = watchNFT(s.ns.FD())
+	}
 	return err
 }
 
@@ -160,8 +163,9 @@ func (s *session) start() {
 	s.send(dataplane.Up{Epoch: s.epoch, Caps: s.caps})
 	s.flush()
 	s.mu.Unlock()
-	s.wg.Add(2)
+	s.wg.Add(3)
 	go s.read()
+	go s.keepRules()
 	go s.watch()
 }
 
@@ -204,6 +208,9 @@ func (s *session) close() {
 	s.stop()
 	if s.hear != nil {
 		s.hear.Close()
+	}
+	if s.nftHear != nil {
+		s.nftHear.f.Close()
 	}
 	s.wg.Wait()
 	if s.conn != nil {
