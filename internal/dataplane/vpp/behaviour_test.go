@@ -232,6 +232,10 @@ func TestLinuxNL(t *testing.T) {
 	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "linux_nl_plugin.so") || len(u.caps.Missing) != 1 {
 		t.Errorf("log %q, missing %q", log.String(), u.caps.Missing)
 	}
+	u.up()
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || len(u.caps.Missing) != 1 {
+		t.Errorf("warned %d times, missing %q", n, u.caps.Missing)
+	}
 }
 
 // TestSource: the source is made once, and found again.

@@ -253,7 +253,10 @@ func (s *session) findSource() error {
 func (s *session) warnLinuxNL() {
 	const what = "VPP's plugin linux_nl is loaded and writes the same routes, addresses and neighbours: switch it off (startup.conf: plugins { plugin linux_nl_plugin.so { disable } })"
 	s.lacks = append(s.lacks, what)
-	s.opt.Log.Warn(what, "socket", s.opt.Socket)
+	if !s.c.warned {
+		s.c.warned = true // once, not with every connection
+		s.opt.Log.Warn(what, "socket", s.opt.Socket)
+	}
 }
 
 func (s *session) lack(what string, why error) {

@@ -83,9 +83,12 @@ type command struct {
 
 // Client is a dataplane.Dataplane that is a VPP.
 type Client struct {
-	opt   Options
-	paths paths // survives sessions; used by the living one only
-	local localAddrs
+	opt Options
+
+	// These survive sessions; the living one uses them.
+	paths  paths
+	local  localAddrs
+	warned bool // of linux_nl
 
 	mu     sync.Mutex
 	closed bool
