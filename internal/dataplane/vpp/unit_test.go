@@ -94,7 +94,7 @@ func TestWeights(t *testing.T) {
 // TestPathsAreBounded: what is kept of paths does not grow for ever.
 func TestPathsAreBounded(t *testing.T) {
 	var c paths
-	for i := range 3 * maxKept {
+	for i := range maxKept + 1000 {
 		p := via(1, "", 1)
 		p.Via = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		if bl := c.block(set(p), protoIP4); bl.err != nil {
