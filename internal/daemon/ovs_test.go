@@ -128,6 +128,27 @@ func TestOpenVSwitch(t *testing.T) {
 	if after := w.ns.IP("-o link show ovs0"); strings.Fields(before)[0] != strings.Fields(after)[0] {
 		t.Errorf("the bridge was made anew: %s, before %s", after, before)
 	}
+	// A port goes to a bridge of Linux, and comes back.
+	other := strings.Replace(ovsNetwork, "\tlist ports eth1:10\n", "", 1) + "config device\n\toption name br0\n\toption type bridge\n\tlist ports eth1\nconfig interface br\n\toption device br0\n"
+	for _, c := range []struct{ text, master, ports string }{{other, "br0", "eth0+ in+ late+ more+"}, {ovsNetwork, "ovs0", "eth0+ eth1+ in+ late+ more+"}} {
+		w.config(c.text)
+		if err := w.reload(); err != nil {
+			t.Fatal(err)
+		}
+		nstest.Eventually(t, 20*time.Second, func() string {
+			if link := w.ns.IP("-o link show eth1"); !strings.Contains(link, "master "+c.master) {
+				return "eth1 is not in " + c.master + ": " + link + w.describe()
+			}
+			return ""
+		})
+		w.switchIs("ovs0: " + c.ports)
+	}
+	w.quiet()
+	w.on(func(c *core.Core) {
+		for _, f := range c.Planner().Failures("") {
+			t.Errorf("left over: %s: %s", f.Owner, f.String())
+		}
+	})
 	w.config("config interface off\n")
 	if err := w.reload(); err != nil {
 		t.Fatal(err)

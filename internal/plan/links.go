@@ -236,6 +236,13 @@ func (p *Planner) adjustLink(w *LinkWant, l *rtnl.Link, o *OwnedLink) {
 			o.Set &^= rtnl.PortFields // they went with the bridge
 			back &^= rtnl.PortFields
 		}
+		if m := p.have.Link(l.Master); back&rtnl.LinkMaster != 0 && m != nil && m.Kind == "openvswitch" {
+			// It has been taken meanwhile by what alone can let it go.
+			o.Set &^= rtnl.LinkMaster
+			back &^= rtnl.LinkMaster
+			p.record(Record{Link: o})
+			p.tidyLink(o)
+		}
 		back.Copy(&target, &o.Orig)
 		if back&rtnl.LinkMaster != 0 && p.have.Link(o.Orig.Master) == nil {
 			target.Master = 0

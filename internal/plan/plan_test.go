@@ -163,6 +163,34 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestPortGoesToOpenVSwitch: a port of a bridge that is none any more, and has
+// become one of Open vSwitch, is not taken out of that: only Open vSwitch can.
+func TestPortGoesToOpenVSwitch(t *testing.T) {
+	b := &board{links: []rtnl.Link{{Index: 2, Name: "eth0", Master: 3}, {Index: 3, Name: "br0", Kind: "bridge"}, {Index: 4, Name: "ovs0", Kind: "openvswitch"}}}
+	own := NewOwned()
+	own.Links[2] = &OwnedLink{Index: 2, Name: "eth0", Set: rtnl.LinkMaster | rtnl.LinkMTU, Orig: rtnl.Link{MTU: 1500}}
+	b.links[0].MTU = 1400
+	p := New(0, b, own, 1)
+	p.Release()
+	ops := p.Plan(t0)
+	if len(ops) != 1 || ops[0].Link.Set != rtnl.LinkMaster|rtnl.LinkMTU || ops[0].Link.Master != 0 {
+		t.Fatalf("it is not put back: %s", names(ops))
+	}
+	b.links[0].Master, b.links[0].MTU = 4, 1500 // Open vSwitch was faster than our next look
+	p.Settle(t0, Result{ID: ops[0].ID})
+	if ops := p.Plan(t0); len(ops) != 0 || len(p.Owned().Links) != 0 || !p.Idle() {
+		t.Errorf("after that: %s; ours is %+v", names(ops), p.Owned().Links)
+	}
+	left := NewOwned()
+	left.Links[2] = &OwnedLink{Index: 2, Name: "eth0", Set: rtnl.LinkMaster | rtnl.LinkMTU, Orig: rtnl.Link{MTU: 1500}}
+	for _, r := range p.Records() {
+		left.Apply(r)
+	}
+	if len(left.Links) != 0 {
+		t.Errorf("written down is %+v", left.Links)
+	}
+}
+
 // TestKeptOtherwise: a write that the kernel acknowledges and does not keep is
 // not repeated.
 func TestKeptOtherwise(t *testing.T) {
