@@ -299,3 +299,28 @@ config interface in
 		return ""
 	})
 }
+
+// TestOpenVSwitchTeardown: with everything else, the end of the daemon takes its
+// bridges away when it was told to, and leaves those of others.
+func TestOpenVSwitchTeardown(t *testing.T) {
+	w := newWorld(t)
+	vsctl := w.openVSwitch()
+	vsctl("add-br theirs -- set bridge theirs datapath_type=netdev")
+	w.ns.Veth("eth0", "far0", nil)
+	w.config("config device\n\toption name ovs0\n\toption type openvswitch\n\toption datapath_type netdev\n\tlist ports eth0\n" +
+		"config interface lan\n\toption device ovs0\n\toption proto static\n\toption ipaddr 10.1.0.1/24\n")
+	w.start()
+	w.switchIs("ovs0: eth0+")
+	w.waitState("lan", iface.Up)
+	w.on(func(*core.Core) { w.d.o.TeardownOnExit = true })
+	w.stop()
+	if got := strings.TrimSpace(vsctl("list-br")); got != "theirs" {
+		t.Errorf("bridges in the database: %s", got)
+	}
+	nstest.Eventually(t, 5*time.Second, func() string {
+		if links := w.ns.IP("-o link show"); strings.Contains(links, "ovs0:") {
+			return "the link is there still: " + links
+		}
+		return ""
+	})
+}
