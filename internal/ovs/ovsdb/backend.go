@@ -50,6 +50,7 @@ type Backend struct {
 	// The rest is the goroutine's.
 	cur      []model.Switch // the want that is worked on
 	ledger   ledger
+	facts    facts // the newest that were proven
 	reported map[string]model.SwitchState
 	failed   trouble // connecting
 	short    int     // connections in a row that did not last
@@ -162,9 +163,9 @@ func (b *Backend) take() bool {
 		b.forgetChanged(old, &b.want[j])
 	}
 	for i := range b.want {
-		name := b.want[i].Name
-		if !slices.ContainsFunc(b.cur, func(w model.Switch) bool { return w.Name == name }) {
-			b.ledger.forget(key{sw: name})
+		w := &b.want[i]
+		if !slices.ContainsFunc(b.cur, func(o model.Switch) bool { return o.Name == w.Name }) {
+			b.forgetChanged(&model.Switch{}, w)
 		}
 	}
 	b.cur = b.want
@@ -176,14 +177,17 @@ func (b *Backend) forgetChanged(old, w *model.Switch) {
 	if old.Equal(w) {
 		return
 	}
-	delete(b.ledger, key{sw: w.Name})
+	b.ledger.expect(key{sw: w.Name})
+	if old.Name == "" {
+		b.ledger.expect(key{w.Name, w.Name})
+	}
 	had := make(map[string]*model.SwitchPort, len(old.Ports))
 	for i := range old.Ports {
 		had[old.Ports[i].Name] = &old.Ports[i]
 	}
 	for i := range w.Ports {
 		if o := had[w.Ports[i].Name]; o == nil || !o.Equal(&w.Ports[i]) {
-			b.ledger.forget(key{w.Name, w.Ports[i].Name})
+			b.ledger.expect(key{w.Name, w.Ports[i].Name})
 		}
 		delete(had, w.Ports[i].Name)
 	}

@@ -11,9 +11,12 @@ import (
 type ledger map[key]*entry
 
 type entry struct {
-	last    time.Time
+	last    time.Time // zero: not since it is wanted as it is now
 	delay   time.Duration
 	refused string // the database's words
+	// made: what was written last has made it; a change of it soon after is no
+	// quarrel yet.
+	made bool
 }
 
 const (
@@ -38,18 +41,27 @@ func (l ledger) held(k key, now time.Time) bool {
 	return e != nil && e.until(now).After(now)
 }
 
+// expect notes that the next write of the key makes it as it is wanted from now
+// on.
+func (l ledger) expect(k key) { l[k] = &entry{} }
+
 // note records a write; refused is why the database did not take it, or empty.
-// What differs again after its first write is written again at once.
+// What has been made, and what differs for the first time since, is written
+// again at once.
 func (l ledger) note(k key, now time.Time, refused string) {
 	e := l[k]
 	fresh := e == nil || now.Sub(e.last) >= max(quiet, 2*e.delay)
 	switch {
-	case !fresh:
-		l[k] = &entry{now, next(e.delay), refused}
+	case refused != "" && fresh:
+		l[k] = &entry{last: now, delay: next(0), refused: refused}
 	case refused != "":
-		l[k] = &entry{now, next(0), refused}
-	default:
+		l[k] = &entry{last: now, delay: next(e.delay), refused: refused}
+	case e != nil && (e.last.IsZero() || e.refused != ""):
+		l[k] = &entry{last: now, made: true}
+	case fresh || e.made:
 		l[k] = &entry{last: now}
+	default:
+		l[k] = &entry{last: now, delay: next(e.delay)}
 	}
 }
 
@@ -70,7 +82,7 @@ func (l ledger) problem(k key, now time.Time) string {
 // deadline is the first time at which a key is not held any more; entries that
 // are of no more use go.
 func (l ledger) deadline(now time.Time) (first time.Time) {
-	maps.DeleteFunc(l, func(_ key, e *entry) bool { return now.Sub(e.last) >= max(quiet, 2*e.delay) })
+	maps.DeleteFunc(l, func(_ key, e *entry) bool { return !e.last.IsZero() && now.Sub(e.last) >= max(quiet, 2*e.delay) })
 	for _, e := range l {
 		if u := e.until(now); u.After(now) && (first.IsZero() || u.Before(first)) {
 			first = u

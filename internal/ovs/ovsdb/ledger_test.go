@@ -21,8 +21,15 @@ func TestLedger(t *testing.T) {
 		}
 	}
 	check(0, false, "")
+	l.expect(k)
+	check(0, false, "")
+	if l.deadline(at(0)); len(l) != 1 {
+		t.Error("what is expected is forgotten")
+	}
+	l.note(k, at(-9*time.Second), "")
+	check(-9*time.Second, false, "") // the first repair is at once, however soon after it was made
 	l.note(k, at(0), "")
-	check(0, false, "") // the first repair is at once
+	check(0, false, "") // and the next too
 	l.note(k, at(time.Second), "")
 	check(1900*time.Millisecond, true, "FOUGHT")
 	check(2*time.Second, false, "")
@@ -46,6 +53,8 @@ func TestLedger(t *testing.T) {
 	}
 	l.note(k, at(0), "no such thing")
 	check(time.Millisecond, true, "no such thing")
+	l.note(k, at(time.Second), "") // taken after all
+	check(time.Second, false, "")
 	l.forget(key{sw: "br0"})
 	check(time.Millisecond, false, "")
 }

@@ -228,7 +228,8 @@ func mustPlan(t *rapid.T, m *memory, want []model.Switch, held map[key]bool) *pl
 	v = newView(v.Replica, "1") // now that it has rows
 	p := newPlan(v, want, func(k key) bool { return held[k] })
 	l := liveness{proven: func(rfc7047.Row) bool { return true }}
-	for _, s := range states(v, want, p, l, func(key) string { return "" }) {
+	list, _ := states(v, want, p, l, func(key) string { return "" }, nil)
+	for _, s := range list {
 		_ = line(s)
 	}
 	return p
@@ -326,7 +327,7 @@ func BenchmarkPlan(b *testing.B) {
 		if len(p.ops) > 0 {
 			b.Fatal("not as wanted")
 		}
-		states(v, want, p, l, func(key) string { return "" })
+		states(v, want, p, l, func(key) string { return "" }, nil)
 	}
 }
 
@@ -387,6 +388,6 @@ func FuzzContents(f *testing.F) {
 		if !json.Valid(rfc7047.AppendTransact(nil, database, p.ops)) {
 			t.Fatal("the transaction is no JSON")
 		}
-		states(v, want, p, liveness{proven: func(rfc7047.Row) bool { return true }}, func(key) string { return "" })
+		states(v, want, p, liveness{proven: func(rfc7047.Row) bool { return true }}, func(key) string { return "" }, nil)
 	})
 }

@@ -250,7 +250,8 @@ func (s *session) pass() (time.Time, error) {
 		p = newPlan(v, s.b.cur, held)
 	}
 	l, again := s.liveness(v, now)
-	list := states(v, s.b.cur, p, l, func(k key) string { return s.b.ledger.problem(k, now) })
+	list, facts := states(v, s.b.cur, p, l, func(k key) string { return s.b.ledger.problem(k, now) }, s.b.facts)
+	s.b.facts = facts
 	s.mu.Unlock()
 	if s.refused != "" {
 		for i := range list {

@@ -21,34 +21,73 @@ type liveness struct {
 	proven func(iface rfc7047.Row) bool
 }
 
-// states says how every wanted switch is. It is pure.
-func states(v *view, want []model.Switch, p *plan, l liveness, held func(key) string) []model.SwitchState {
+// fact is what ovs-vswitchd has made of an interface.
+type fact struct {
+	number uint32 // 0: none
+	err    string
+}
+
+// facts are those that were proven last, by interface. They hold until there are
+// newer ones: ovs-vswitchd is about to look at the database, or is away.
+type facts map[string]fact
+
+// teller says how switches are.
+type teller struct {
+	v    *view
+	p    *plan
+	l    liveness
+	held func(key) string
+	old  facts
+	now  facts
+}
+
+// states says how every wanted switch is, and what is to be remembered of it for
+// the next time. It is pure.
+func states(v *view, want []model.Switch, p *plan, l liveness, held func(key) string, old facts) ([]model.SwitchState, facts) {
+	t := teller{v, p, l, held, old, facts{}}
 	list := make([]model.SwitchState, 0, len(want))
 	for i := range want {
 		if w := &want[i]; i == 0 || want[i-1].Name != w.Name {
-			list = append(list, switchState(v, w, p, l, held))
+			list = append(list, t.switchState(w))
 		}
 	}
 	for name, why := range p.kept {
 		list = append(list, model.SwitchState{Name: name, Err: why})
 	}
 	slices.SortFunc(list, func(a, b model.SwitchState) int { return cmp.Compare(a.Name, b.Name) })
-	return list
+	return list, t.now
 }
 
-func switchState(v *view, w *model.Switch, p *plan, l liveness, held func(key) string) model.SwitchState {
+// fact gives what is known of an interface; row is nil while there is none.
+// read is asked for what the row says when that can be believed.
+func (t *teller) fact(name string, row rfc7047.Row, read func() fact) fact {
+	f, known := t.old[name]
+	if row != nil && t.l.proven(row) {
+		f, known = read(), true
+	}
+	if known {
+		t.now[name] = f
+	}
+	return f
+}
+
+func (t *teller) switchState(w *model.Switch) model.SwitchState {
 	k := key{sw: w.Name}
-	s := model.SwitchState{Name: w.Name, Err: cmp.Or(p.problems[k].err, held(k), l.err)}
-	there := v.bridges[w.Name] != ""
-	if local := v.Table("Interface")[v.ifaces[w.Name]]; there && s.Err == "" && l.proven(local) {
-		if n, _ := local.Int("ofport"); n == localPort {
-			s.There = true
-		} else {
-			s.Err = notMade(v, w, local)
+	s := model.SwitchState{Name: w.Name, Err: cmp.Or(t.p.problems[k].err, t.held(k), t.l.err)}
+	if t.v.bridges[w.Name] != "" {
+		local := t.v.Table("Interface")[t.v.ifaces[w.Name]]
+		f := t.fact(w.Name, local, func() fact {
+			if n, _ := local.Int("ofport"); n == localPort {
+				return fact{number: localPort}
+			}
+			return fact{err: notMade(t.v, w, local)}
+		})
+		if s.Err == "" {
+			s.There, s.Err = f.number == localPort, f.err
 		}
 	}
 	for i := range w.Ports {
-		s.Ports = append(s.Ports, portState(v, w, &w.Ports[i], p, l, held, s.There))
+		s.Ports = append(s.Ports, t.portState(w, &w.Ports[i], s.There))
 	}
 	slices.SortStableFunc(s.Ports, func(a, b model.SwitchPortState) int { return cmp.Compare(a.Name, b.Name) })
 	return s
@@ -69,32 +108,34 @@ func notMade(v *view, w *model.Switch, local rfc7047.Row) string {
 	return "ovs-vswitchd has not made this bridge: its log says why (datapath_type " + have + ")"
 }
 
-func portState(v *view, w *model.Switch, port *model.SwitchPort, p *plan, l liveness, held func(key) string, there bool) model.SwitchPortState {
+func (t *teller) portState(w *model.Switch, port *model.SwitchPort, there bool) model.SwitchPortState {
 	k := key{w.Name, port.Name}
-	pr := p.problems[k]
-	s := model.SwitchPortState{Name: port.Name, Err: cmp.Or(pr.err, held(k)), Foreign: pr.foreign}
-	u := v.ports[port.Name]
-	if u == "" || v.bridgeOf[u] != v.bridges[w.Name] || !there {
-		return s
-	}
+	pr := t.p.problems[k]
+	s := model.SwitchPortState{Name: port.Name, Err: cmp.Or(pr.err, t.held(k)), Foreign: pr.foreign}
+	u := t.v.ports[port.Name]
+	on := u != "" && t.v.bridgeOf[u] == t.v.bridges[w.Name]
 	var errs []string
 	for _, name := range members(port) {
-		row := v.Table("Interface")[v.ifaces[name]]
-		if row == nil || v.portOf[v.ifaces[name]] != u || !l.proven(row) {
-			continue
+		row := t.v.Table("Interface")[t.v.ifaces[name]]
+		if !on || !there || t.v.portOf[t.v.ifaces[name]] != u {
+			row = nil
 		}
-		number, err := number(row)
+		f := t.fact(name, row, func() fact {
+			n, err := number(row)
+			if err == "" && port.Number != 0 && n != port.Number {
+				err = "the port number asked for is taken"
+			}
+			return fact{n, err}
+		})
+		err := f.err
 		if len(port.Members) > 0 && err != "" {
 			err = name + ": " + err
-		}
-		if err == "" && port.Number != 0 && number != port.Number {
-			err = "the port number asked for is taken"
 		}
 		if err != "" {
 			errs = append(errs, err)
 		}
-		if number != 0 && (s.Number == 0 || number < s.Number) {
-			s.Number = number
+		if on && f.number != 0 && (s.Number == 0 || f.number < s.Number) {
+			s.Number = f.number
 		}
 	}
 	s.Err = cmp.Or(s.Err, strings.Join(errs, "; "))
