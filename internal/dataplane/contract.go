@@ -105,7 +105,8 @@ type (
 		Addr  Addr
 		Gone  bool
 	}
-	// Disturbed: somebody else may have changed what is ours; dump it and
+	// Disturbed: somebody else may have changed what is ours, or the dataplane has
+	// dropped it with an interface that was down and is up again; dump it and
 	// compare.
 	Disturbed struct {
 		Epoch uint32

@@ -104,7 +104,8 @@ var (
 	// missing (a plugin, a message, a kernel option). Not worth trying again
 	// before the next connection.
 	ErrUnsupported = errors.New("not supported by this dataplane")
-	// ErrNoInterface: there is no such interface (any more).
+	// ErrNoInterface: there is no such interface (any more), or it is down and
+	// takes no routes. Worth trying again when an interface has changed.
 	ErrNoInterface = errors.New("no such interface")
 	// ErrTaken: somebody else has it (an address on another interface, a name).
 	ErrTaken = errors.New("taken")

@@ -152,6 +152,9 @@ func inodeOf(path string) (uint64, error) {
 
 func (s *session) listen() (err error) {
 	if s.hear, err = rtnl.Subscribe(s.ns.FD(), groups, s.o.RcvBuf); err == nil {
+		err = s.hear.IgnoreRoutesOf(s.port)
+	}
+	if err == nil {
 		s.nftHear, err = watchNFT(s.ns.FD())
 	}
 	return err
