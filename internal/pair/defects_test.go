@@ -421,6 +421,13 @@ func TestDefect15AdminBounce(t *testing.T) {
 			s.linux0(setUp(h, false))
 			s.linux0(setUp(h, true))
 			s.linux0(setUp(h, false), setUp(h, true))
+			phy := s.phy("phy0").Index
+			for _, on := range []bool{false, true} {
+				if err := s.dp.Outside(&dataplane.Op{Kind: dataplane.SetUp, Index: phy, On: on}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.settle()
 		}
 		s.want("addresses in Linux", s.linuxAddrs("host0"), "192.0.2.1/24 2001:db8::1/64")
 		s.want("addresses on the dataplane", s.addrs("phy0"), before)

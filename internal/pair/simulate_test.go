@@ -95,7 +95,7 @@ func TestSimulationSees(t *testing.T) {
 }
 
 func simulate(seed uint64, trace func(string), mutate func(*world)) *world {
-	o := memory.Options{Chunk: 1 + int(seed%5)*3}
+	o := memory.Options{Chunk: 1 + int(seed%5)*3, Slow: seed%3 == 0}
 	switch seed % 4 {
 	case 0:
 		o.Caps = namespaceCaps

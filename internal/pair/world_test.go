@@ -64,6 +64,7 @@ type world struct {
 	actions int
 	counts  map[string]int
 	lie     lie
+	ignores func(*plan.Op) bool // operations that Linux accepts and does not do
 }
 
 // lie is something that is not as the engine is told.
@@ -261,7 +262,7 @@ func (w *world) execute(s *space, ops []*plan.Op) {
 			r.Err = &rtnl.Error{Errno: unix.ENOMEM}
 		case op.Kind == plan.SysctlSet:
 			r.Err = s.kern.WriteSysctl("/proc/sys/net/"+op.Sysctl.Path(op.Device), op.Value)
-		case w.faults && w.rng.IntN(30) == 0: // it says that it did, and did not
+		case w.ignores != nil && w.ignores(op), w.faults && w.rng.IntN(30) == 0: // it says that it did, and did not
 		default:
 			if err := s.kern.Request(op.Message()); err != nil && !plan.Gone(op, err) {
 				r.Err = err

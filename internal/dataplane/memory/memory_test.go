@@ -90,7 +90,7 @@ func worldOf(o memory.Options) func(*testing.T) *conformance.World {
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]memory.Options{
 		"like VPP": {Caps: dataplane.Caps{Resolves: true, Carrier: true, MPLS: true, TUN: true, SubInterfaces: true, MaxPaths: 64},
-			RefuseOverlap: true, Chunk: 7},
+			RefuseOverlap: true, Chunk: 7, Slow: true},
 		"like a namespace": {Caps: dataplane.Caps{Local: true, Resolves: true, SubInterfaces: true, Clamps: true, MaxPaths: 256}},
 		"bare":             {Chunk: 1000},
 	} {

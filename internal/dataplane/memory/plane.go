@@ -164,31 +164,45 @@ func cut[T any](all, last []T, n int, upTo func(a, b T) bool) ([]T, bool) {
 	return all[:min(n, len(all))], len(all) > n
 }
 
-// write does a batch.
+// write does a batch: all of it, or an operation and the rest later.
 func (p *Plane) write(b dataplane.Batch) {
-	done := dataplane.Done{Epoch: p.epoch, ID: b.ID, Ops: b.Ops}
-	for i := range b.Ops {
-		op := &b.Ops[i]
-		before, after := false, false
-		if p.w.Lose != nil {
-			before, after = p.w.Lose(op)
-		}
-		if before {
-			p.lose(fmt.Errorf("connection lost before %s", op.Kind))
+	p.rest(&dataplane.Done{Epoch: p.epoch, ID: b.ID, Ops: b.Ops}, 0)
+}
+
+func (p *Plane) rest(done *dataplane.Done, from int) {
+	for i := from; i < len(done.Ops); i++ {
+		if !p.one(done, i) {
 			return
 		}
-		m, err := p.w.Do(op)
-		switch {
-		case err != nil:
-			done.Failed = append(done.Failed, dataplane.Failed{Op: i, Err: err})
-		case m != nil:
-			m.Op = i
-			done.Made = append(done.Made, *m)
-		}
-		if after {
-			p.lose(fmt.Errorf("connection lost after %s", op.Kind))
+		if p.w.o.Slow && i+1 < len(done.Ops) {
+			p.jobs = slices.Insert(p.jobs, 0, func() { p.rest(done, i+1) })
 			return
 		}
 	}
-	p.events = append(p.events, done)
+	p.events = append(p.events, *done)
+}
+
+// one does an operation; false when the connection ended.
+func (p *Plane) one(done *dataplane.Done, i int) bool {
+	op := &done.Ops[i]
+	before, after := false, false
+	if p.w.Lose != nil {
+		before, after = p.w.Lose(op)
+	}
+	if before {
+		p.lose(fmt.Errorf("connection lost before %s", op.Kind))
+		return false
+	}
+	m, err := p.w.Do(op)
+	switch {
+	case err != nil:
+		done.Failed = append(done.Failed, dataplane.Failed{Op: i, Err: err})
+	case m != nil:
+		m.Op = i
+		done.Made = append(done.Made, *m)
+	}
+	if after {
+		p.lose(fmt.Errorf("connection lost after %s", op.Kind))
+	}
+	return !after
 }

@@ -35,6 +35,8 @@ type Options struct {
 	// ForgetsIPv6: an interface that goes down loses its IPv6 addresses, as in
 	// Linux, and says so only on request.
 	ForgetsIPv6 bool
+	// Slow: between the operations of a batch others have their turn.
+	Slow bool
 	// Chunk is how many rows a part of a dump has; 0: 256.
 	Chunk int
 }
