@@ -43,6 +43,9 @@ func (e *Engine) activate(u *unit, l *rtnl.Link) {
 	switch {
 	case u.fresh && u.had:
 		u.want.mac = i.MAC
+		if u.made.Iface && !u.made.Link && l.Flags&unix.IFF_UP != 0 {
+			u.want.up = true // somebody has brought his VLAN link up meanwhile
+		}
 	case !u.made.Iface && (u.fresh || u.made.Pair && !u.synced):
 		u.want = intent{up: i.Up, mtu: i.MTU, mac: i.MAC}
 		if i.MTU == 0 {

@@ -113,7 +113,7 @@ func TestRouter(t *testing.T) {
 // live waits until the dataplane is, and has all its routes.
 func (w *world) live() {
 	w.t.Helper()
-	w.eventually(20*time.Second, func() string {
+	w.eventually(60*time.Second, func() string {
 		out, err := w.run("fib", "--json")
 		var answer struct {
 			Dataplanes []struct {

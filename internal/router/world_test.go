@@ -213,3 +213,13 @@ func (w *world) names(ns *nstest.NS, as map[string]string) func(uint32) string {
 	}
 	return func(i uint32) string { return names[i] }
 }
+
+// read gives the text of a configuration file.
+func (w *world) read(name string) string {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.dir, "config", name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
