@@ -357,6 +357,7 @@ func TestPairs(t *testing.T) {
 		t.Errorf("%+v", made)
 	}
 	sub := u.must(dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: dataplane.Sub{Outer: 5, Exact: true}}).Made[0].Index
+	inner := u.must(dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: dataplane.Sub{Outer: 5, Inner: 6, Exact: true}}).Made[0].Index
 	orphan := u.must(dataplane.Op{Kind: dataplane.SubAdd, Index: other, Sub: dataplane.Sub{Outer: 5, Exact: true}}).Made[0].Index
 	tun := s.AddLayer3("ipip0", 1480)
 	for _, x := range []struct {
@@ -368,6 +369,8 @@ func TestPairs(t *testing.T) {
 		{add(other, "e0", "/run/netns/blue"), dataplane.ErrTaken, "the name is taken there"},
 		{add(other, "e1", "/run/netns/red"), dataplane.ErrRefused, "cannot open network namespace"},
 		{add(sub, "e0.5", "/run/netns/blue"), dataplane.ErrRefused, "8021q"},
+		{add(sub, "e0.5", ""), dataplane.ErrRefused, "another network namespace"},
+		{add(inner, "e0.5.6", "/run/netns/blue"), dataplane.ErrRefused, "the outer one alone needs a pair first"},
 		{add(orphan, "e1.5", "/run/netns/blue"), dataplane.ErrRefused, "needs a pair first"},
 		{add(made.HostPort, "e2", "/run/netns/blue"), dataplane.ErrRefused, "companion itself"},
 		{add(tun, "tun0", "/run/netns/blue"), dataplane.ErrRefused, "needs a TUN"},

@@ -19,17 +19,17 @@ func TestCompanion(t *testing.T) {
 	s, u, phy, _ := start(t, vpptest.Options{Companions: true, NetNS: file})
 	tun := s.AddLayer3("ipip0", 1480)
 	made := u.must(
+		dataplane.Op{Kind: dataplane.SetUp, Index: phy, On: true},
 		dataplane.Op{Kind: dataplane.PairAdd, Pair: &dataplane.Pair{Phy: phy, HostName: "e0", NetNS: file, HostPort: dataplane.NoIndex}},
 		dataplane.Op{Kind: dataplane.PairAdd, Pair: &dataplane.Pair{Phy: tun, HostName: "t0", NetNS: file, TUN: true, HostPort: dataplane.NoIndex}},
 	).Made
 	h, there := host(t, ns, "e0")
-	if !there || h.Index != made[0].Pair.HostIndex || h.MTU != 1500 || h.MAC.B[5] != 1 || h.Up {
+	if !there || h.Index != made[0].Pair.HostIndex || h.MTU != 1500 || h.MAC.B[5] != 1 || !h.Up {
 		t.Errorf("companion %+v, %v", h, there)
 	}
 	if h, there := host(t, ns, "t0"); !there || h.MAC.Len != 0 || h.MTU != 1480 || !made[1].Pair.TUN {
 		t.Errorf("companion without a header %+v, %v", h, there)
 	}
-	ns.IP("link set e0 up")
 	for _, on := range []bool{true, false, true} {
 		s.SetLink(phy, on)
 		nstest.Eventually(t, 10*time.Second, func() string {

@@ -1,6 +1,7 @@
 package vpp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -89,10 +90,20 @@ func (s *session) checkPhy(phy iface, want *dataplane.Pair) error {
 		return fmt.Errorf("%w: %s has no Ethernet header: it needs a TUN", dataplane.ErrRefused, phy.name)
 	case kind == dataplane.Ethernet && want.TUN:
 		return fmt.Errorf("%w: %s has an Ethernet header: it needs a TAP", dataplane.ErrRefused, phy.name)
+	case phy.sub && !s.besideParent(phy, want):
+		return fmt.Errorf("%w: the parent of %s has its companion in another network namespace; a VLAN link is beside its parent", dataplane.ErrRefused, phy.name)
 	case phy.sub && !phy.tags.Exact:
 		return fmt.Errorf("%w: %s takes frames with further tags: a pair needs an exact match", dataplane.ErrRefused, phy.name)
 	}
 	return nil
+}
+
+// besideParent tells whether the companion of a sub-interface goes where that
+// of its parent is. VPP would put the VLAN on whatever link has its parent's
+// number there.
+func (s *session) besideParent(phy iface, want *dataplane.Pair) bool {
+	parent, paired := s.world.pairs[phy.parent]
+	return !paired || parent.NetNS == want.NetNS || sameNS(cmp.Or(parent.NetNS, ownNS), cmp.Or(want.NetNS, ownNS))
 }
 
 // explainPair says what VPP's answer means for a pair.
@@ -109,6 +120,9 @@ func explainPair(refused error, want *dataplane.Pair, phy iface) error {
 	case rv == invalidInterface && phy.sub:
 		return fmt.Errorf("%w: the parent of %s needs a pair first", dataplane.ErrRefused, phy.name)
 	case rv == invalidArgument && phy.sub:
+		if phy.tags.Inner != 0 {
+			return fmt.Errorf("%w: %s has two tags: the sub-interface with the outer one alone needs a pair first, and the kernel module 8021q", refused, phy.name)
+		}
 		return fmt.Errorf("%w: the kernel makes no VLAN on the companion of the parent of %s: it needs module 8021q", refused, phy.name)
 	}
 	return refused
@@ -194,7 +208,7 @@ func (s *session) readPairs() (changed bool, refused, err error) {
 			return fmt.Errorf("VPP shows more than %d pairs", maxKept)
 		}
 		p.NetNS = s.ns.read(p.NetNS)
-		if old, ok := before[p.Phy]; ok && sameNS(old.NetNS, p.NetNS) {
+		if old, ok := before[p.Phy]; ok && sameNS(cmp.Or(old.NetNS, ownNS), cmp.Or(p.NetNS, ownNS)) {
 			p.NetNS = old.NetNS
 		}
 		pairs[p.Phy] = p

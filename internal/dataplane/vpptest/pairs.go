@@ -93,13 +93,16 @@ func (st *state) addPair(v *vif, name, netns string, tun bool) (*pair, int32) {
 	case v.pair != nil:
 		return nil, rvPaired
 	case v.isSub:
-		if parent = st.parentPair(v); parent == nil {
+		if st.vifs[v.sup].pair == nil {
 			return nil, rvNoInterface
 		}
-		if v.flags&subExact == 0 || st.s.opt.NoVLAN {
+		parent = st.parentPair(v)
+		if parent == nil || v.flags&subExact == 0 || st.s.opt.NoVLAN {
 			return nil, rvBadArgument
 		}
-		netns = parent.netns
+		if netns != parent.netns {
+			st.s.strict("pair of %v in %q, its parent's is in %q: VPP takes another link's number", v, netns, parent.netns)
+		}
 	case !st.netnsThere(netns):
 		return nil, rvNoNetNS
 	}

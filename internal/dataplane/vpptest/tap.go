@@ -60,6 +60,9 @@ func makeTap(netns, name string, tun bool, mac [6]byte, mtu int, parent *pair, v
 			return err
 		}
 		t.index = uint32(link.Index)
+		if v.up { // what VPP has is copied once
+			return ip("link", "set", "dev", name, "up")
+		}
 		return nil
 	})
 	if err != nil {
