@@ -109,10 +109,14 @@ func (c *Core) planeOf(name string) *Plane {
 
 // configurePairs gives every dataplane the pairs that are wanted of it.
 func (c *Core) configurePairs() {
-	for _, p := range c.planes {
+	for _, p := range slices.Clone(c.planes) {
 		i := slices.IndexFunc(c.cfg.Dataplanes, func(d *config.Dataplane) bool { return d.Name == p.Config.Name })
-		if i < 0 || !sameConnection(c.cfg.Dataplanes[i], p.Config) {
+		switch {
+		case !p.leaveAt.IsZero():
+		case i < 0 || !sameDataplane(c.cfg.Dataplanes[i], p.Config):
 			c.leavePlane(p)
+		case !sameConnection(c.cfg.Dataplanes[i], p.Config):
+			c.renewPlane(p, c.cfg.Dataplanes[i])
 		}
 	}
 	for _, d := range c.cfg.Dataplanes {
@@ -125,10 +129,29 @@ func (c *Core) configurePairs() {
 	}
 }
 
+// sameDataplane tells whether two sections mean one dataplane.
+func sameDataplane(a, b *config.Dataplane) bool {
+	return a.Type == b.Type && a.Socket == b.Socket && a.NetNS == b.NetNS
+}
+
 // sameConnection tells whether an engine made for one serves the other.
 func sameConnection(a, b *config.Dataplane) bool {
-	return a.Type == b.Type && a.Socket == b.Socket && a.NetNS == b.NetNS && a.Window == b.Window &&
-		slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
+	return sameDataplane(a, b) && a.Window == b.Window && slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
+}
+
+// renewPlane lets another engine take over a dataplane, as the next process
+// would: its pairs stay.
+func (c *Core) renewPlane(p *Plane, d *config.Dataplane) {
+	p.Pairs.Close()
+	c.planes = slices.DeleteFunc(c.planes, func(x *Plane) bool { return x == p })
+	c.act(ClosePlane{ID: p.ID})
+	next := c.openPlane(d)
+	c.setPairs(next)
+	for _, path := range sortedKeys(p.netns) {
+		if _, used := next.netns[path]; !used {
+			c.dropPairNS(p, path)
+		}
+	}
 }
 
 func (c *Core) openPlane(d *config.Dataplane) *Plane {
