@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"slices"
 
 	"netbraid/internal/dataplane"
@@ -174,6 +175,7 @@ func testSubInterfaces(c *client) {
 		{Outer: 4094, Inner: 1, OuterAD: true, InnerAD: true, Exact: true},
 	}
 	made := map[uint32]dataplane.Sub{}
+	var order []uint32 // outer tags alone before those with two: a dataplane may want the outer one up first
 	for _, s := range subs {
 		if s.InnerAD {
 			if try := c.try(dataplane.Op{Kind: dataplane.SubAdd, Index: phy, Sub: s}); len(try.Failed) == 1 && isUnsupported(try.Failed[0].Err) {
@@ -185,6 +187,7 @@ func testSubInterfaces(c *client) {
 			c.Fatalf("%+v made twice: %+v (before: %v)", s, done.Made, made)
 		}
 		made[done.Made[0].Index] = s
+		order = append(order, done.Made[0].Index)
 	}
 	count := func() (n int) {
 		for _, x := range c.dump(dataplane.KindInterface).ifs {
@@ -201,11 +204,13 @@ func testSubInterfaces(c *client) {
 	if n := count(); n != len(made) {
 		c.Errorf("%d sub-interfaces are dumped, %d were made", n, len(made))
 	}
-	for i := range made {
-		c.write(dataplane.Op{Kind: dataplane.SetUp, Index: i, On: true}, dataplane.Op{Kind: dataplane.AddrAdd, Index: i, Prefix: prefix("192.0.2.1/24")})
+	for n, i := range order {
+		c.write(dataplane.Op{Kind: dataplane.SetUp, Index: i, On: true}, dataplane.Op{Kind: dataplane.AddrAdd, Index: i, Prefix: prefix(fmt.Sprintf("192.0.%d.1/24", n+1))})
 		if x, _ := c.index(i); !x.Up {
 			c.Errorf("sub-interface does not go up: %+v", x)
 		}
+	}
+	for _, i := range order {
 		c.write(dataplane.Op{Kind: dataplane.SubDel, Index: i}, dataplane.Op{Kind: dataplane.SubDel, Index: i})
 		if x, there := c.index(i); there {
 			c.Errorf("deleted sub-interface is dumped: %+v", x)

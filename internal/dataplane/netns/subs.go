@@ -212,6 +212,9 @@ func (s *session) delSub(index uint32) error {
 			}
 			s.bare(index)
 			s.aliased(index, aliasOuter)
+			if phy := s.links[l.Parent]; phy != nil && phy.up() {
+				return s.exec(setFlag(index, rtnl.LinkUp, true))
+			}
 			return nil
 		}
 	}

@@ -181,7 +181,9 @@ func (w *batch) setLink(op *dataplane.Op) error {
 			p.ours = true
 			defer func() { p.ours = false }()
 		}
-		err = w.exec(setFlag(op.Index, rtnl.LinkUp, op.On))
+		if err = w.exec(setFlag(op.Index, rtnl.LinkUp, op.On)); errors.Is(err, unix.ENETDOWN) {
+			err = fmt.Errorf("what it is on is down, that goes up first: %w", err)
+		}
 		w.drain()
 	case dataplane.SetMTU:
 		if err = w.exec(setMTU(op.Index, op.Value)); err == nil && p != nil && p.port != 0 {
