@@ -44,7 +44,7 @@ type plane struct {
 // counts are what a plane has seen.
 type counts struct {
 	upcalls, unusable, overruns uint64
-	polls, pollErrors           uint64
+	lastPoll                    time.Duration
 }
 
 // upcallSockets is over how many sockets the ports of a bridge are spread.

@@ -56,6 +56,7 @@ func (p *plane) pollFlows() {
 // poll reads the flows and the counters once. more: they are to be read with
 // what they do.
 func (p *plane) poll(full bool) (more bool, err error) {
+	began := ovs.Monotonic()
 	p.mu.Lock()
 	p.bridge.BeginPoll()
 	known := p.foreign
@@ -78,12 +79,8 @@ func (p *plane) poll(full bool) (more bool, err error) {
 	now := ovs.Monotonic()
 	more = p.bridge.EndPoll(now, err == nil)
 	p.tell()
-	p.counts.polls++
-	if err != nil {
-		p.counts.pollErrors++
-	} else if full {
-		p.adopted = true
-	}
+	p.counts.lastPoll = ovs.Monotonic() - began
+	p.adopted = p.adopted || full && err == nil
 	if full && len(p.foreign) > len(known) {
 		p.note(burstForeign, uint64(len(p.foreign)))
 	}

@@ -26,6 +26,8 @@ func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
 	nstest.Eventually(w.t, 10*time.Second, func() string {
 		if !f() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			return fmt.Sprintf("%s; states %+v", what, w.states)
 		}
 		return ""

@@ -10,6 +10,8 @@ import (
 
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovs"
+	"netbraid/internal/ovs/odp"
 	"netbraid/internal/vmtest"
 )
 
@@ -143,5 +145,69 @@ func TestAdoptedStationsAreKnown(t *testing.T) {
 	}
 	if got, ok := a.next(); ok {
 		t.Errorf("station 1 got %+v: it was flooded", got)
+	}
+}
+
+// TestCrashBetween holds what is ours when a process was killed between writing
+// down and making, and when somebody else has made the same meanwhile.
+func TestCrashBetween(t *testing.T) {
+	vmtest.Require(t)
+	w := newWorld(t, 2)
+	client, err := ovs.Open(t.Context(), w.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	write := func(name string, d madeDatapath) {
+		t.Helper()
+		r, err := readRecord("", w.FD())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Datapaths[name] = &d
+		if err := r.save(w.options().StateFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(name string) bool { _, err := client.Datapath(t.Context(), name); return err == nil }
+
+	// Written down, not made: it is made, or forgotten.
+	write("br0", madeDatapath{Ports: map[string]uint32{"p1": 0}})
+	m := w.manager()
+	m.Set([]model.Switch{w.bridge("br0")})
+	w.settled("br0", 2)
+	m.Close()
+	write("gone", madeDatapath{Ports: map[string]uint32{"p1": 0}})
+	m = w.manager()
+	m.Set(nil)
+	w.eventually("what was never made is not forgotten", func() bool {
+		r, err := readRecord(w.options().StateFile, w.FD())
+		return err == nil && len(r.Datapaths) == 0
+	})
+	m.Close()
+	if !there("br0") {
+		t.Fatal("br0 was not in the record any more, and was removed")
+	}
+
+	// Made, but its number not written down: it is ours and goes.
+	write("br0", madeDatapath{Ports: map[string]uint32{"p1": 0, "p2": 0}})
+	m = w.manager()
+	m.Set(nil)
+	w.eventually("br0 stays", func() bool { return !there("br0") })
+	m.Close()
+
+	// Made by somebody else after ours had gone: it stays.
+	d, err := client.CreateDatapath(t.Context(), odp.DatapathRequest{Name: "br0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("br0", madeDatapath{Index: d.Index + 1, Ports: map[string]uint32{}})
+	m = w.manager()
+	m.Set([]model.Switch{w.bridge("br0")})
+	w.eventually("it is taken", func() bool { return strings.Contains(w.state("br0").Err, "somebody else") })
+	m.Set(nil)
+	time.Sleep(500 * time.Millisecond)
+	if !there("br0") {
+		t.Error("somebody else's datapath was removed")
 	}
 }

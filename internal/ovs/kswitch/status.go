@@ -2,6 +2,7 @@ package kswitch
 
 import (
 	"fmt"
+	"time"
 
 	"netbraid/internal/ovs/l2"
 	"netbraid/internal/ovs/odp"
@@ -21,8 +22,9 @@ type Status struct {
 	// done by the kernel; LastRefusal is the last one's error, nil if there was none.
 	Overruns, Refused uint64
 	LastRefusal       error
-	ForeignFlows      int  // made by others, left alone
-	Adopted           bool // the flows that were there have been read and taken over
+	ForeignFlows      int           // made by others, left alone
+	LastPoll          time.Duration // how long it last took to read the flows
+	Adopted           bool          // the flows that were there have been read and taken over
 }
 
 // Status asks for the state of a bridge. The error says that the bridge does not
@@ -46,6 +48,7 @@ func (m *Manager) Status(bridge string) (Status, error) {
 	s.Upcalls, s.Unusable, s.Overruns = p.counts.upcalls, p.counts.unusable, p.counts.overruns
 	s.Lost, s.LostBefore = s.Datapath.Lost-p.lostOld, p.lostOld
 	s.Refused, s.LastRefusal = p.w.refused, p.w.lastRefusal
+	s.LastPoll = p.counts.lastPoll
 	s.ForeignFlows, s.Adopted = len(p.foreign), p.adopted
 	return s, nil
 }

@@ -55,6 +55,11 @@ func TestStorm(t *testing.T) {
 		}
 		return ""
 	})
+	time.Sleep(2 * time.Second)
+	if s, err = m.Status("br0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the flows are read in %s", s.LastPoll)
 	t.Logf("arrived %d, upcalls %d, lost %d, overruns %d, switch %+v", arrived.Load(), s.Upcalls, s.Lost, s.Overruns, s.Switch)
 	if got := uint64(arrived.Load()) + s.Lost; got != frames || s.Lost == 0 || s.Overruns == 0 {
 		t.Errorf("%d arrived and %d lost of %d, %d overruns", arrived.Load(), s.Lost, frames, s.Overruns)
@@ -100,11 +105,15 @@ func TestStormLeavesOthers(t *testing.T) {
 		}
 	}()
 	time.Sleep(time.Second) // its socket is full
+	p, err := m.plane("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	sock := a.socket(t, 0)
 	answered := 0
 	for range 50 {
 		a.IP("neigh flush dev eth0")
-		if err := m.client.FlushFlows(m.ctx, m.planes["br0"].dp); err != nil {
+		if err := m.client.FlushFlows(m.ctx, p.dp); err != nil {
 			t.Fatal(err)
 		}
 		if _, ok := a.ping(sock, b, time.Second); ok {

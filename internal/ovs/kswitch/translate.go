@@ -142,7 +142,7 @@ func (t *tunnels) toFound(f *odp.Flow, full bool) (s l2.Found, mine bool) {
 	if !mine || !full {
 		return s, mine && f.UFID == ""
 	}
-	if f.UFID != "" || f.Match.Exact || !t.isOurMask(f.Match.Mask, s.Key) {
+	if f.UFID != "" || f.Match.Exact || !t.isOurs(f.Match, s.Key) {
 		return s, false
 	}
 	// What it does is ours to say, whoever has changed it.
@@ -153,22 +153,32 @@ func (t *tunnels) toFound(f *odp.Flow, full bool) (s l2.Found, mine bool) {
 	return s, true
 }
 
-// isOurMask tells whether a mask is that of match(k). The kernel shows it with
-// the fields that are not matched, and with the tags, which always are.
-func (t *tunnels) isOurMask(m odp.FlowKey, k l2.Key) bool {
-	want := t.match(k).Mask
-	want.Has = m.Has
+// isOurs tells whether a flow is that of match(k). The kernel shows it with
+// fields that are not matched, and with the tags, which always are. A flow that
+// matches the same but has another key is not found by ours.
+func (t *tunnels) isOurs(m odp.Match, k l2.Key) bool {
+	want := t.match(k)
 	if k.Tag.TPID != 0 {
-		want.VLAN = odp.VLANTag{Type: 0xffff, TCI: 0xffff}
+		want.Mask.VLAN = odp.VLANTag{Type: 0xffff, TCI: 0xffff}
 	}
 	if k.Inner.TPID != 0 {
-		want.CVLAN = want.VLAN
+		want.Mask.CVLAN = want.Mask.VLAN
 	}
-	// There, and matched by no bit.
-	m.Tunnel.HasTTL, m.Tunnel.HasTOS = false, false
-	m.Tunnel.HasID = m.Tunnel.HasID && m.Tunnel.ID != 0
-	if m.Tunnel.Dst.IsValid() && m.Tunnel.Dst.IsUnspecified() {
-		m.Tunnel.Dst = netip.Addr{}
+	for _, shown := range []*odp.FlowKey{&m.Key, &m.Mask, &want.Key, &want.Mask} {
+		unmatched(shown)
 	}
 	return m == want
+}
+
+// unmatched takes from a key or mask what is there and says nothing.
+func unmatched(k *odp.FlowKey) {
+	k.Has = 0
+	w := &k.Tunnel
+	w.HasTTL, w.HasTOS = false, false
+	if w.ID == 0 && !w.Dst.IsValid() {
+		w.HasID = false
+	}
+	if w.Dst.IsValid() && w.Dst.IsUnspecified() {
+		w.Dst = netip.Addr{}
+	}
 }

@@ -108,6 +108,7 @@ func TestShownFlows(t *testing.T) {
 		}
 		for name, change := range map[string]func(*odp.Flow){
 			"matches more":      func(f *odp.Flow) { f.Match.Mask.EtherType = 0xffff },
+			"another key":       func(f *odp.Flow) { f.Match.Key.EtherType = 0x800 },
 			"matches less":      func(f *odp.Flow) { f.Match.Mask.EthDst = odp.MAC{} },
 			"any port":          func(f *odp.Flow) { f.Match.Mask.InPort = 0xffff0000 },
 			"exact":             func(f *odp.Flow) { f.Match.Exact = true },
