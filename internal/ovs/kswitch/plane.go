@@ -89,12 +89,19 @@ func (p *plane) isOurs(pids []uint32) bool {
 	return len(pids) == 1 && slices.ContainsFunc(p.upcalls, func(s *socket) bool { return s.port == pids[0] })
 }
 
+// start begins to answer, and takes over the flows that are there, before any of
+// the ports that they are about goes and its number is given to another.
 func (p *plane) start() {
-	p.done.Add(1 + len(p.upcalls))
+	p.done.Add(len(p.upcalls))
 	for _, s := range p.upcalls {
 		go p.answer(s)
 	}
-	go p.pollFlows()
+	more, err := p.poll(true)
+	if err != nil && !p.stopped() {
+		p.log.Warn("read flows", "err", err)
+	}
+	p.done.Add(1)
+	go p.pollFlows(more || err != nil)
 }
 
 func (p *plane) stopped() bool { return p.ctx.Err() != nil }

@@ -17,39 +17,42 @@ const (
 	fullPoll  = 30
 )
 
-// pollFlows reads the flows until the plane is closed.
-func (p *plane) pollFlows() {
+// pollFlows reads the flows until the plane is closed; full: first with what
+// they do.
+func (p *plane) pollFlows(full bool) {
 	defer p.done.Done()
-	full := true
-	for n := 1; ; n++ {
+	took := time.Duration(0)
+	for n := 1; p.pause(max(pollEvery, pollShare*took)); n++ {
 		began := ovs.Monotonic()
 		more, err := p.poll(full)
-		took := ovs.Monotonic() - began
-		if p.stopped() {
-			return
-		}
-		if err != nil {
+		took = ovs.Monotonic() - began
+		if err != nil && !p.stopped() {
 			p.log.Warn("read flows", "err", err)
 		}
 		full = more || err != nil && full || n%fullPoll == 0
-		wait := time.NewTimer(max(pollEvery, pollShare*took))
-		select {
-		case <-p.ctx.Done():
-			wait.Stop()
-			return
-		case <-p.wake:
-			// Frames were lost: say so, but do not read flows all the time for it.
-			if err := p.readStats(); err != nil {
-				p.log.Warn("read counters", "err", err)
-			}
-			select {
-			case <-p.ctx.Done():
-				wait.Stop()
-				return
-			case <-wait.C:
-			}
-		case <-wait.C:
-		}
+	}
+}
+
+// pause waits, and reads the counters once meanwhile if frames were lost. It is
+// false when the plane is closed.
+func (p *plane) pause(d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-wait.C:
+		return true
+	case <-p.wake:
+	}
+	if err := p.readStats(); err != nil && !p.stopped() {
+		p.log.Warn("read counters", "err", err)
+	}
+	select {
+	case <-p.ctx.Done():
+		return false
+	case <-wait.C:
+		return true
 	}
 }
 

@@ -44,11 +44,12 @@ func (m *Manager) havePorts(now time.Duration, b *bridge, w *model.Switch) ([]od
 		return nil, err
 	}
 	m.mu.Lock()
-	if m.planes[b.name] == nil {
-		m.planes[b.name] = b.plane
+	isNew := m.planes[b.name] == nil
+	m.planes[b.name] = b.plane
+	m.mu.Unlock()
+	if isNew {
 		b.plane.start()
 	}
-	m.mu.Unlock()
 	if err := s.remove(remove); err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func TestStormLeavesOthers(t *testing.T) {
 	}
 	sock := a.socket(t, 0)
 	answered := 0
-	for range 50 {
+	for range 20 {
 		a.IP("neigh flush dev eth0")
 		if err := m.client.FlushFlows(m.ctx, p.dp); err != nil {
 			t.Fatal(err)
@@ -127,12 +127,17 @@ func TestStormLeavesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent, lost := known.end()
-	t.Logf("answered %d of 50; upcalls %d, lost %d; %d of %d known datagrams lost", answered, s.Upcalls, s.Lost, lost, sent)
-	if s.Lost == 0 {
-		t.Error("nothing was lost: the storm is too weak to show anything")
+	t.Logf("answered %d of 20; upcalls %d, lost %d; %d of %d known datagrams lost", answered, s.Upcalls, s.Lost, lost, sent)
+	for _, p := range s.Ports {
+		switch {
+		case p.Name == "p1" && p.UpcallsLost == 0:
+			t.Error("the port of the storm has lost nothing: the storm is too weak to show anything")
+		case p.Name != "p1" && p.UpcallsLost > 0:
+			t.Errorf("port %s has lost %d of %d first frames", p.Name, p.UpcallsLost, p.UpcallsLost+p.Upcalls)
+		}
 	}
 	// Stations have queues of their own, which the storm floods too.
-	if answered < 45 || lost != 0 {
-		t.Errorf("answered %d of 50, %d of %d known datagrams lost", answered, lost, sent)
+	if answered == 0 || lost != 0 {
+		t.Errorf("answered %d of 20, %d of %d known datagrams lost", answered, lost, sent)
 	}
 }

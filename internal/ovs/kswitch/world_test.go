@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -241,8 +243,12 @@ func runChild(text string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	var ready atomic.Bool
 	m, err := New(Options{NSFD: -1, StateFile: j.StateFile, Log: slog.New(slog.NewTextHandler(os.Stdout, nil)),
-		Report: func(s model.SwitchState) { fmt.Printf("STATE %+v\n", s) }})
+		Report: func(s model.SwitchState) {
+			fmt.Printf("STATE %+v\n", s)
+			ready.Store(s.There && !slices.ContainsFunc(s.Ports, func(p model.SwitchPortState) bool { return p.Number == 0 }))
+		}})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -250,7 +256,7 @@ func runChild(text string) {
 	m.Set(j.Want)
 	for {
 		time.Sleep(10 * time.Millisecond)
-		if s, err := m.Status(j.Want[0].Name); err == nil && s.Adopted {
+		if s, err := m.Status(j.Want[0].Name); err == nil && s.Adopted && ready.Load() {
 			break
 		}
 	}
