@@ -230,8 +230,16 @@ func (k *Kernel) Subscribe(epoch uint32) {
 func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 	defer k.wg.Done()
 	for {
-		err := n.ReceiveFunc(k.ctx, func(b []byte) {
-			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: b})
+		err := n.Listen(k.ctx, func(datagrams [][]byte) bool {
+			batch := k.spare()
+			for _, b := range datagrams {
+				batch = append(batch, b...)
+				for len(batch)%4 != 0 {
+					batch = append(batch, 0)
+				}
+			}
+			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: batch})
+			return true
 		})
 		switch {
 		case err == nil:
