@@ -59,7 +59,7 @@ type Core struct {
 	unopened  map[model.NS]string
 	planes    []*Plane // in the order of their ID
 	lastPlane PlaneID
-	made      map[string][]pair.Made // on each dataplane, by its name
+	made      map[string][]pair.Made // on each dataplane, by madeKey
 	graph     *device.Graph
 	planner   *plan.Planner
 	cfg       *config.Config

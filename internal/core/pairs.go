@@ -40,8 +40,8 @@ type (
 		NS  model.NS
 		Ops []*plan.Op
 	}
-	// SaveMade: write down what has been made on the dataplane of that name, for
-	// the next process, before what follows is done.
+	// SaveMade: write down what has been made on a dataplane (by its name and
+	// place), for the next process, before what follows is done.
 	SaveMade struct {
 		Name string
 		Made []pair.Made
@@ -129,6 +129,12 @@ func (c *Core) configurePairs() {
 	}
 }
 
+// madeKey is what is remembered of a dataplane under: another one of the same
+// name has nothing of ours because of it.
+func madeKey(d *config.Dataplane) string {
+	return d.Name + " " + d.Type + " " + d.Socket + d.NetNS
+}
+
 // sameDataplane tells whether two sections mean one dataplane.
 func sameDataplane(a, b *config.Dataplane) bool {
 	return a.Type == b.Type && a.Socket == b.Socket && a.NetNS == b.NetNS
@@ -158,7 +164,7 @@ func (c *Core) openPlane(d *config.Dataplane) *Plane {
 	c.lastPlane++
 	p := &Plane{ID: c.lastPlane, Config: d, netns: map[string]model.NS{}}
 	p.Pairs = pair.New(pair.Options{
-		Name: d.Name, Seed: c.seed, Mirror: c.engine, Skip: d.SkipProtos, Made: c.made[d.Name],
+		Name: d.Name, Seed: c.seed, Mirror: c.engine, Skip: d.SkipProtos, Made: c.made[madeKey(d)],
 		Table: func(ns model.NS, table uint32) (uint32, bool) { return c.fibOf(p, ns, table), true },
 		OwnLink: func(ns model.NS, name string) bool {
 			return ns == 0 && c.planner.WantsLink(name)
@@ -279,8 +285,9 @@ func (c *Core) tickPlanes() {
 			case pair.Linux:
 				c.act(WriteNS{p.ID, a.NS, a.Ops})
 			case pair.Remember:
-				c.made[p.Config.Name] = a.Made
-				c.act(SaveMade{p.Config.Name, a.Made})
+				key := madeKey(p.Config)
+				c.made[key] = a.Made
+				c.act(SaveMade{key, a.Made})
 			case pair.Log:
 				c.log(a.Level, a.Msg, append([]any{"dataplane", p.Config.Name}, a.Args...)...)
 			default:
