@@ -87,18 +87,9 @@ func (t *Table) Walk(c *Cursor, budget int, want func(attr uint32) bool, f func(
 }
 
 // walkSlots stops only behind an empty slot: what is beyond it belongs there
-// and is never moved before it.
+// and is never moved before it. When the table grows it goes further beyond,
+// and some of it is met again.
 func walkSlots[K hashed[K]](s *slots[K], c *Cursor, budget *int, want func(uint32) bool, f func(K)) bool {
-	if c.size != len(s.e) {
-		// Groups keep their order when the table grows.
-		if c.size > 0 {
-			c.pos = int(uint64(c.pos/group) * uint64(len(s.e)/group) / uint64(c.size/group) * group)
-		}
-		c.size, c.move = len(s.e), s.move
-	}
-	if c.move != s.move { // put in order again, without growing
-		c.pos, c.move = 0, s.move
-	}
 	visit := func(e *slot[K]) {
 		if e.attr != left && (e.attr == several || want(e.attr)) {
 			*budget -= slotsPerKey
