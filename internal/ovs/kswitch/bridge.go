@@ -357,7 +357,7 @@ func (m *Manager) makeDatapath(b *bridge) (odp.Datapath, error) {
 // openPlane begins to work on a datapath. Its goroutines start when its ports
 // are known (havePorts).
 func (m *Manager) openPlane(b *bridge, w *model.Switch, d *odp.Datapath) error {
-	p, err := newPlane(m.nsfd, d.Index, options(w), m.log.With("bridge", b.name))
+	p, err := newPlane(m.ctx, m.nsfd, d.Index, options(w), m.log.With("bridge", b.name))
 	if err != nil {
 		return err
 	}

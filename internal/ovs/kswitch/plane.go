@@ -52,9 +52,9 @@ const upcallSockets = 8
 
 // newPlane opens the sockets of a datapath. Its misses come when the ports are
 // told a number of socketNumber.
-func newPlane(nsfd int, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
+func newPlane(ctx context.Context, nsfd int, dp uint32, o l2.Options, log *slog.Logger) (p *plane, err error) {
 	p = &plane{log: log, dp: dp, bridge: l2.New(o), tunnels: newTunnels(), wake: make(chan struct{}, 1)}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.ctx, p.cancel = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
 			p.close()

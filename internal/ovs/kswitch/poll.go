@@ -17,6 +17,9 @@ const (
 	fullPoll  = 30
 )
 
+// maxForeign bounds what is kept of flows that others have made.
+const maxForeign = 65536
+
 // pollFlows reads the flows until the plane is closed; full: first with what
 // they do.
 func (p *plane) pollFlows(full bool) {
@@ -95,7 +98,9 @@ func (p *plane) poll(full bool) (more bool, err error) {
 func (p *plane) flow(f *odp.Flow, full bool, known map[l2.Key]struct{}) {
 	s, mine := p.tunnels.toFound(f, full)
 	if full && !mine {
-		p.foreign[s.Key] = struct{}{}
+		if len(p.foreign) < maxForeign {
+			p.foreign[s.Key] = struct{}{}
+		}
 		return
 	}
 	if _, foreign := known[s.Key]; mine && (full || !foreign) {

@@ -28,7 +28,7 @@ func (b *Bridge) BeginPoll() {
 func (b *Bridge) Flow(s Found) {
 	f := b.flows[s.Key]
 	if f == nil {
-		if !s.Full {
+		if !s.Full || len(b.found) >= b.o.MaxFlows {
 			b.strange++
 		} else {
 			b.found = append(b.found, s)
