@@ -37,6 +37,7 @@ type space struct {
 	vrf    map[uint32]uint32 // table by VRF link: the simulated kernel has none
 	master map[uint32]uint32 // VRF link by link
 	gone   bool
+	made   map[uint32]string // names of companions
 }
 
 // world is an engine between simulated namespaces and a dataplane in memory,
@@ -93,7 +94,7 @@ var (
 func newWorld(seed uint64, o memory.Options, trace func(string)) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0xa1)), now: time.Unix(1000, 0), trace: trace, hash: fnv.New64a(), counts: map[string]int{}}
 	for i, path := range []string{"", netnsOne} {
-		s := &space{ns: model.NS(i), path: path, vrf: map[uint32]uint32{}, master: map[uint32]uint32{}}
+		s := &space{ns: model.NS(i), path: path, vrf: map[uint32]uint32{}, master: map[uint32]uint32{}, made: map[uint32]string{}}
 		s.kern = sim.New(sim.Options{Seed: seed + uint64(i), QueueBytes: 1 << 20})
 		w.spaces = append(w.spaces, s)
 	}
@@ -486,6 +487,7 @@ func (x linuxOf) AddLink(netns, name string, mtu uint32, mac rtnl.HWAddr, tun bo
 		s.request(linkSet(index, rtnl.LinkAddr, rtnl.Link{Addr: mac}))
 	}
 	s.request(linkSet(index, rtnl.LinkMTU, rtnl.Link{MTU: mtu}))
+	s.made[index] = name
 	return index, nil
 }
 
@@ -497,6 +499,7 @@ func (x linuxOf) AddVLAN(netns string, parent uint32, name string, id uint16, ad
 	for _, l := range s.links() {
 		if l.Name == name {
 			if l.Kind == "vlan" && l.Parent == parent && l.VLAN.ID == id && (l.VLAN.Protocol == unix.ETH_P_8021AD) == ad {
+				s.made[l.Index] = name
 				return l.Index, nil
 			}
 			return 0, fmt.Errorf("link %s: %w", name, dataplane.ErrTaken)
@@ -506,12 +509,13 @@ func (x linuxOf) AddVLAN(netns string, parent uint32, name string, id uint16, ad
 		return 0, err
 	}
 	index, _ := s.kern.Index(name)
+	s.made[index] = name
 	return index, nil
 }
 
 func (x linuxOf) DelLink(netns string, index uint32) {
-	if s := x.space(netns); s != nil {
-		s.remove(index)
+	if s := x.space(netns); s != nil && s.made[index] != "" && s.link(s.made[index]) != nil && s.link(s.made[index]).Index == index {
+		s.remove(index) // and not a link that has its number since
 	}
 }
 
