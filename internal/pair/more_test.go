@@ -91,6 +91,7 @@ func TestIndexUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.settle()
+	one.kern.Subscribe() // nothing is heard of it
 	s.ends(one)
 	other := rtnl.LinkRequest{Link: rtnl.Link{Name: "other", Index: h, Kind: "veth"}, Set: rtnl.LinkName, Peer: &rtnl.VethPeer{Name: "peer"}}
 	if err := one.request(rtnl.AppendLink(nil, unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_CREATE, 0, &other)); err != nil {
