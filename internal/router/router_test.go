@@ -33,7 +33,7 @@ func TestRouter(t *testing.T) {
 		"10.0.0.2", "eth1", "eth0", "10.0.0.2", 65002, "10.0.0.1", 65001, "fd00::2", "fd00::1")
 	w.controlBird = newBird(t, w.control, both, "10.0.0.1", "e1", "e0", "10.0.0.1", 65001, "10.0.0.2", 65002, "fd00::1", "fd00::2")
 	w.start()
-	w.eventually(15*time.Second, func() string {
+	w.eventually(30*time.Second, func() string {
 		if out, err := w.control.Try("ping", "-c1", "-W1", "10.0.0.2"); err != nil {
 			return "the companion does not reach the second router: " + out
 		}
@@ -68,7 +68,7 @@ func TestRouter(t *testing.T) {
 	t.Run("a link flaps", func(t *testing.T) {
 		for range 3 {
 			w.second.IP("link set eth0 down")
-			w.eventually(5*time.Second, func() string {
+			w.eventually(15*time.Second, func() string {
 				if l := w.control.JSON("link show dev e0")[0]; l["operstate"] == "UP" {
 					return "the companion still has a carrier: " + w.control.IP("-br link show dev e0") + w.forward.IP("-br link")
 				}
@@ -141,7 +141,7 @@ func (w *world) live() {
 func (w *world) same(many int) {
 	w.t.Helper()
 	as := map[string]string{"e0": "wan", "e1": "lan"}
-	w.eventually(90*time.Second, func() string {
+	w.eventually(120*time.Second, func() string {
 		if why := w.controlBird.established(); why != "" {
 			time.Sleep(200 * time.Millisecond)
 			return why
@@ -186,7 +186,7 @@ func differ(want, have map[netip.Prefix]string) string {
 func (w *world) reach() {
 	w.t.Helper()
 	for _, to := range []string{"192.168.2.2", "fd02::2", "10.0.0.2", "192.168.1.1"} {
-		w.eventually(15*time.Second, func() string {
+		w.eventually(30*time.Second, func() string {
 			if out, err := w.one.Try("ping", "-c1", "-W1", to); err != nil {
 				return to + " is not reached: " + out
 			}
@@ -200,7 +200,7 @@ func (w *world) reach() {
 func TestNoFlap(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.eventually(15*time.Second, func() string {
+	w.eventually(30*time.Second, func() string {
 		if out, err := w.control.Try("ping", "-c1", "-W1", "10.0.0.2"); err != nil {
 			return out
 		}

@@ -50,7 +50,7 @@ func addPhys(s *vpptest.Server) {
 // waitRoutes waits until VPP has so many IPv4 routes of ours.
 func (w *world) waitRoutes(s *vpptest.Server, want int) {
 	w.t.Helper()
-	w.eventually(20*time.Second, func() string {
+	w.eventually(40*time.Second, func() string {
 		if n := s.RouteCount(0, 0, vppSource); n != want {
 			return fmt.Sprintf("VPP has %d routes of ours, not %d", n, want)
 		}
@@ -77,14 +77,20 @@ func (w *world) addRoutes(n int) {
 func TestVPP(t *testing.T) {
 	w, s := newVPPWorld(t)
 	w.start()
-	w.eventually(15*time.Second, func() string {
-		out, err := w.control.Try("ip", "-br", "addr")
-		if err != nil || !strings.Contains(out, "10.0.0.1/24") || !strings.Contains(out, "e1") {
-			return fmt.Sprint(out, err)
+	w.eventually(30*time.Second, func() string {
+		out, err := w.control.Try("ip", "-br", "addr", "show", "dev", "e0")
+		if err == nil && !strings.Contains(out, "10.0.0.1/24") {
+			return out
+		}
+		if err == nil {
+			out, err = w.control.Try("ip", "link", "show", "dev", "e1")
+		}
+		if err != nil {
+			return out
 		}
 		return ""
 	})
-	w.eventually(10*time.Second, func() string {
+	w.eventually(30*time.Second, func() string {
 		if l := w.control.JSON("link show dev e1")[0]; l["mtu"] != float64(9000) {
 			return fmt.Sprintf("the companion of a phy with an MTU of 9000 has %v", l["mtu"])
 		}
@@ -97,7 +103,7 @@ func TestVPP(t *testing.T) {
 	t.Run("VPP loses the connection", func(t *testing.T) {
 		dumps, routes := s.Count("ip_route_v2_dump"), s.Count("ip_route_add_del_v2")
 		s.Cut()
-		w.eventually(10*time.Second, func() string {
+		w.eventually(30*time.Second, func() string {
 			if s.Count("ip_route_v2_dump") == dumps {
 				return "netbraid has not read the routes again"
 			}
@@ -129,7 +135,7 @@ func TestVPP(t *testing.T) {
 		w.start()
 		w.waitRoutes(s, many)
 		w.live()
-		w.eventually(5*time.Second, func() string {
+		w.eventually(15*time.Second, func() string {
 			if n := s.Count("ip_route_add_del_v2") - before; n != 2 {
 				return fmt.Sprintf("%d operations on routes were sent, two routes differ", n)
 			}
@@ -141,7 +147,7 @@ func TestVPP(t *testing.T) {
 		if out, err := w.run("pair", "add", "e7", "--phy", "loop7"); err != nil {
 			t.Fatal(out, err)
 		}
-		w.eventually(10*time.Second, func() string {
+		w.eventually(30*time.Second, func() string {
 			out, err := w.control.Try("ip", "-br", "link", "show", "dev", "e7")
 			if err != nil {
 				return out
@@ -151,7 +157,7 @@ func TestVPP(t *testing.T) {
 		if out, err := w.run("pair", "del", "e7"); err != nil {
 			t.Fatal(out, err)
 		}
-		w.eventually(10*time.Second, func() string {
+		w.eventually(30*time.Second, func() string {
 			if out, err := w.control.Try("ip", "-br", "link", "show", "dev", "e7"); err == nil {
 				return "it is still there: " + out
 			}
