@@ -229,6 +229,7 @@ func (c *Core) command(cmd Command) {
 			c.ifaces[n].Remove(c.now)
 			c.check[n] = true
 		}
+		c.graph.LeaveSwitches()
 		c.sw.over, c.sw.told = true, c.sw.told && len(c.sw.want) == 0
 		c.planner.SetObjects("routes", nil)
 		c.planner.Release()

@@ -256,14 +256,13 @@ func (d *Daemon) arm(timer *time.Timer) {
 
 // teardown removes everything of ours and waits for it, for at most 10 s.
 func (d *Daemon) teardown() error {
-	bridges := d.core.Switches()
 	d.step(core.Command{Verb: core.VerbTeardown})
 	late := time.After(10 * time.Second)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		o := d.core.Planner().Owned()
-		if d.core.Planner().Idle() && o.Empty() && d.core.Quiet() && len(d.core.Planes()) == 0 && d.gone(bridges) {
+		if d.core.Planner().Idle() && o.Empty() && d.core.Quiet() && len(d.core.Planes()) == 0 && d.bridges.finished() {
 			return nil
 		}
 		select {

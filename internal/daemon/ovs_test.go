@@ -301,21 +301,28 @@ config interface in
 }
 
 // TestOpenVSwitchTeardown: with everything else, the end of the daemon takes its
-// bridges away when it was told to, and leaves those of others.
+// bridges away when it was told to, and its ports from those of others, which
+// it leaves.
 func TestOpenVSwitchTeardown(t *testing.T) {
 	w := newWorld(t)
 	vsctl := w.openVSwitch()
 	vsctl("add-br theirs -- set bridge theirs datapath_type=netdev")
 	w.ns.Veth("eth0", "far0", nil)
+	w.ns.Veth("eth1", "far1", nil)
 	w.config("config device\n\toption name ovs0\n\toption type openvswitch\n\toption datapath_type netdev\n\tlist ports eth0\n" +
+		"config device\n\toption name theirs\n\toption type openvswitch\n\tlist ports eth1\n" +
 		"config interface lan\n\toption device ovs0\n\toption proto static\n\toption ipaddr 10.1.0.1/24\n")
 	w.start()
-	w.switchIs("ovs0: eth0+")
+	w.switchIs("ovs0: eth0+ theirs: eth1+")
 	w.waitState("lan", iface.Up)
 	w.on(func(*core.Core) { w.d.o.TeardownOnExit = true })
+	start := time.Now()
 	w.stop()
-	if got := strings.TrimSpace(vsctl("list-br")); got != "theirs" {
-		t.Errorf("bridges in the database: %s", got)
+	if took := time.Since(start); took > 8*time.Second {
+		t.Errorf("the end took %v: something was waited for that does not come", took)
+	}
+	if got := strings.Fields(vsctl("list-br") + vsctl("list-ports theirs")); len(got) != 1 || got[0] != "theirs" {
+		t.Errorf("bridges in the database, and ports: %s", got)
 	}
 	nstest.Eventually(t, 5*time.Second, func() string {
 		if links := w.ns.IP("-o link show"); strings.Contains(links, "ovs0:") {
@@ -323,4 +330,28 @@ func TestOpenVSwitchTeardown(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestOpenVSwitchTeardownUnseen: what ovs-vswitchd has not made is taken out of
+// the database as well.
+func TestOpenVSwitchTeardownUnseen(t *testing.T) {
+	w := newWorld(t)
+	vsctl := w.openVSwitch()
+	w.config("config device\n\toption name ovs0\n\toption type openvswitch\n\toption backend ovsdb\n\toption datapath_type netdev\n" +
+		"config device\n\toption name p0\n\toption type vport\n\toption bridge ovs0\n\toption port_type internal\n")
+	w.ns.Veth("ovs0", "far0", nil) // in its way
+	w.start()
+	nstest.Eventually(t, 10*time.Second, func() string {
+		var err string
+		w.on(func(c *core.Core) { err = c.Switches()[0].State.Err })
+		if err == "" {
+			return "no error"
+		}
+		return ""
+	})
+	w.on(func(*core.Core) { w.d.o.TeardownOnExit = true })
+	w.stop()
+	if got := vsctl("list-br"); got != "" {
+		t.Errorf("bridges in the database: %s", got)
+	}
 }

@@ -24,6 +24,9 @@ const (
 // switchBackend keeps the bridges of one backend as wanted.
 type switchBackend interface {
 	Set(want []model.Switch)
+	// Done tells whether what was set last is done, as far as somebody can be
+	// reached who does it: nothing is left of what was set before.
+	Done() bool
 	Close() // everything stays as it is
 }
 
@@ -40,14 +43,14 @@ type switches struct {
 	done    sync.WaitGroup
 	stop    chan struct{}
 
-	mu      sync.Mutex
-	want    []model.Switch
-	changed bool
-	reports map[string]model.SwitchState // not delivered yet, the newest of each
+	mu       sync.Mutex
+	want     []model.Switch
+	changed  bool
+	reports  map[string]model.SwitchState // not delivered yet, the newest of each
+	backends map[string]switchBackend     // changed by the goroutine alone
+	handed   bool                         // the backends have what is wanted
 
-	// Of the goroutine only.
-	backends map[string]switchBackend
-	memory   switchMemory // as written down
+	memory switchMemory // as written down; of the goroutine only
 }
 
 // switchMemory is what the next process has to know.
@@ -91,9 +94,25 @@ func (s *switches) start() (stop func()) {
 // set says which bridges are wanted. It returns at once.
 func (s *switches) set(want []model.Switch) {
 	s.mu.Lock()
-	s.want, s.changed = slices.Clone(want), true
+	s.want, s.changed, s.handed = slices.Clone(want), true, false
 	s.mu.Unlock()
 	s.wake()
+}
+
+// finished tells whether every backend has done what was set last. One that
+// cannot be started has nothing to do.
+func (s *switches) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.handed {
+		return false
+	}
+	for _, b := range s.backends {
+		if !b.Done() {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *switches) wake() {
@@ -138,6 +157,9 @@ func (s *switches) run() {
 			if !s.apply(want) {
 				retry = time.After(retrySwitches)
 			}
+			s.mu.Lock()
+			s.handed = !s.changed
+			s.mu.Unlock()
 		}
 		for _, name := range slices.Sorted(maps.Keys(reports)) {
 			s.deliver(core.SwitchChanged{State: reports[name]})
@@ -220,7 +242,9 @@ func (s *switches) backend(name string) (switchBackend, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
 	s.backends[name] = b
+	s.mu.Unlock()
 	return b, nil
 }
 
@@ -232,11 +256,4 @@ func (s *switches) openReal(name string) (switchBackend, error) {
 	o := s.o.OVSDB
 	o.Log, o.Report = s.log, report
 	return ovsdb.New(o), nil
-}
-
-// gone tells whether the links of bridges that were there have gone.
-func (d *Daemon) gone(bridges []core.Switch) bool {
-	return !slices.ContainsFunc(bridges, func(b core.Switch) bool {
-		return b.State.There && d.core.Mirror().LinkByName(b.Want.Name) != nil
-	})
 }

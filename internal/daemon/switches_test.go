@@ -42,6 +42,8 @@ func (f *fakeBackend) Set(want []model.Switch) {
 	f.w.note(f.name + "[" + strings.Join(mine, " ") + "]")
 }
 
+func (f *fakeBackend) Done() bool { return true }
+
 func (f *fakeBackend) Close() { f.w.note(f.name + " closed") }
 
 func (w *ovsWorld) note(s string) {

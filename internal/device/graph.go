@@ -78,6 +78,7 @@ type Graph struct {
 	busy    bool
 
 	switched bool   // see Switched
+	leaving  bool   // see LeaveSwitches
 	hotplugs uint64 // counts changes of what was said at run time
 	takeover bool   // see SetTakeover
 }
@@ -333,7 +334,7 @@ func (g *Graph) refresh(d *Device) {
 	} else {
 		d.ifindex = 0
 	}
-	if d.present && d.cfg != nil && d.cfg.Type == config.OpenVSwitch {
+	if d.present && d.cfg != nil && d.cfg.Type == config.OpenVSwitch && !g.leaving {
 		g.Claim(d.Name, configUser) // it forwards whether or not an interface is on it
 	}
 	if d.claims > 0 && d.present {

@@ -61,6 +61,16 @@ func (g *Graph) Switched() bool {
 	return was
 }
 
+// LeaveSwitches gives up the bridges of Open vSwitch, for good: the devices of
+// one that stays, because it is somebody else's, are as they were.
+func (g *Graph) LeaveSwitches() {
+	g.leaving = true
+	for _, name := range g.Names() {
+		g.Release(name, configUser)
+	}
+	g.run()
+}
+
 // Switches gives the Open vSwitch bridges that are wanted, sorted by name:
 // those that sections ask for, with the ports that were added at run time. A
 // bridge is wanted while its section is there, whether or not an interface is

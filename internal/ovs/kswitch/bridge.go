@@ -98,6 +98,17 @@ func (m *Manager) work(c causes) {
 		}
 	}
 	m.noteDevices()
+	m.noteClean(want)
+}
+
+// noteClean says whether nothing is left of ours that is not wanted.
+func (m *Manager) noteClean(want map[string]*model.Switch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clean = maps.Equal(want, m.want)
+	for name := range m.made.Datapaths {
+		m.clean = m.clean && want[name] != nil
+	}
 }
 
 // next is when something of the bridge is to be tried again.

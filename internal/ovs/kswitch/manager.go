@@ -44,6 +44,7 @@ type Manager struct {
 	mu      sync.Mutex // of what follows
 	want    map[string]*model.Switch
 	started bool // Set has been called
+	clean   bool // nothing is left of what is not wanted
 	causes  causes
 	missing map[string]bool   // devices that ports wait for
 	devices map[uint32]string // of ports, by ifindex
@@ -129,9 +130,17 @@ func (m *Manager) Set(want []model.Switch) {
 			m.causes.bridges[name] = true
 		}
 	}
-	m.want, m.started = next, true
+	m.want, m.started, m.clean = next, true, false
 	m.mu.Unlock()
 	m.wakeUp()
+}
+
+// Done tells whether the last call of Set has been worked on, and nothing of
+// ours is left of bridges that it does not want.
+func (m *Manager) Done() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clean
 }
 
 // Close ends the work. Datapaths, ports and flows stay, and forward what is

@@ -40,15 +40,17 @@ type Backend struct {
 	dial func(context.Context) (net.Conn, error)
 	ctx  context.Context
 	stop context.CancelFunc
-	done chan struct{}
+	over chan struct{} // closed when nothing runs any more
 	wake chan struct{} // there is a new want; holds one
 
 	mu   sync.Mutex
 	want []model.Switch
-	set  bool // Set has been called
+	sets int // how often Set has been called
+	done int // the call that all is done of
 
 	// The rest is the goroutine's.
 	cur      []model.Switch // the want that is worked on
+	taken    int            // of which call it is
 	ledger   ledger
 	facts    facts // the newest that were proven
 	reported map[string]model.SwitchState
@@ -107,7 +109,7 @@ func prepare(opt Options) *Backend {
 		opt.Log = slog.Default()
 	}
 	b := &Backend{
-		opt: opt, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		opt: opt, over: make(chan struct{}), wake: make(chan struct{}, 1),
 		ledger: ledger{}, reported: map[string]model.SwitchState{},
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
@@ -132,7 +134,8 @@ func (b *Backend) Set(want []model.Switch) {
 	}
 	slices.SortStableFunc(list, func(a, b model.Switch) int { return compare(a.Name, b.Name) })
 	b.mu.Lock()
-	b.want, b.set = list, true
+	b.want = list
+	b.sets++
 	b.mu.Unlock()
 	select {
 	case b.wake <- struct{}{}:
@@ -140,17 +143,25 @@ func (b *Backend) Set(want []model.Switch) {
 	}
 }
 
+// Done tells whether the database is as was said with the last call of Set, as
+// far as others let it, and ovs-vswitchd, if it is there, has done it.
+func (b *Backend) Done() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sets > 0 && b.done == b.sets
+}
+
 // Close ends the backend. Everything stays as it is.
 func (b *Backend) Close() {
 	b.stop()
-	<-b.done
+	<-b.over
 }
 
 // take makes the newest want the one that is worked on.
 func (b *Backend) take() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.set {
+	if b.sets == 0 {
 		return false
 	}
 	for i := range b.cur {
@@ -168,7 +179,7 @@ func (b *Backend) take() bool {
 			b.forgetChanged(&model.Switch{}, w)
 		}
 	}
-	b.cur = b.want
+	b.cur, b.taken = b.want, b.sets
 	return true
 }
 
@@ -207,7 +218,7 @@ const stable = 2 * time.Second
 
 // run connects over and over until the backend is closed.
 func (b *Backend) run() {
-	defer close(b.done)
+	defer close(b.over)
 	select {
 	case <-b.wake:
 	case <-b.ctx.Done():

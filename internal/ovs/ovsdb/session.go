@@ -265,6 +265,11 @@ func (s *session) pass() (time.Time, error) {
 		}
 	}
 	s.b.report(list)
+	if next, cur := v.config(); len(p.ops) == 0 && (l.err != "" || cur >= min(s.need, next)) {
+		s.b.mu.Lock()
+		s.b.done = s.b.taken
+		s.b.mu.Unlock()
+	}
 	again = earlier(again, s.b.ledger.deadline(now))
 	return earlier(again, s.probeAt), nil
 }
