@@ -21,7 +21,7 @@ type PlaneID uint16
 // ignored.
 type (
 	// OpenPlane: the dataplane is this one from now on, to be connected by the
-	// next PlaneDo.
+	// next PlaneDo, when what was closed before has ended.
 	OpenPlane struct {
 		ID     PlaneID
 		Config *config.Dataplane
@@ -122,6 +122,9 @@ func (c *Core) configurePairs() {
 	for _, d := range c.cfg.Dataplanes {
 		p := c.planeOf(d.Name)
 		if p == nil {
+			if c.leaving(d) {
+				continue // two engines would undo each other's work
+			}
 			p = c.openPlane(d)
 		}
 		p.Config = d
@@ -143,6 +146,12 @@ func sameDataplane(a, b *config.Dataplane) bool {
 // sameConnection tells whether an engine made for one serves the other.
 func sameConnection(a, b *config.Dataplane) bool {
 	return sameDataplane(a, b) && a.Window == b.Window && slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
+}
+
+// leaving tells whether the pairs of a dataplane are being taken apart that had
+// another name before. When that has ended it is configured.
+func (c *Core) leaving(d *config.Dataplane) bool {
+	return slices.ContainsFunc(c.planes, func(p *Plane) bool { return !p.leaveAt.IsZero() && sameDataplane(p.Config, d) })
 }
 
 // renewPlane lets another engine take over a dataplane, as the next process
@@ -296,6 +305,9 @@ func (c *Core) tickPlanes() {
 		}
 		if !p.leaveAt.IsZero() && (p.Pairs.Idle() || !c.now.Before(p.leaveAt)) {
 			c.closePlane(p)
+			if !c.sw.over {
+				c.configurePairs() // one may have waited for this
+			}
 		}
 	}
 }

@@ -72,6 +72,7 @@ type Daemon struct {
 	kern    *kernel.Kernel
 	spaces  *kernel.Spaces
 	planes  map[core.PlaneID]dataplane.Dataplane
+	closing <-chan struct{}        // closed when every dataplane that was closed has ended; nil: none ever was
 	bridges *switches              // of Open vSwitch
 	made    map[string][]pair.Made // on each dataplane, as written down
 	hot     *hotplug.Runner        // while Run runs; nil for none

@@ -33,7 +33,7 @@ func (d *Daemon) planeDo(a core.PlaneDo) {
 	}
 	switch do := a.Action.(type) {
 	case pair.Connect:
-		p.Connect(do.Epoch)
+		d.connectPlane(a.ID, p, do.Epoch)
 	case pair.Dump:
 		p.Dump(do.Epoch, do.Kind)
 	case pair.Write:
@@ -43,11 +43,43 @@ func (d *Daemon) planeDo(a core.PlaneDo) {
 	}
 }
 
-func (d *Daemon) closePlane(id core.PlaneID) {
-	if p := d.planes[id]; p != nil {
-		delete(d.planes, id)
-		go p.Close() // its last events may wait for the loop
+// connectPlane connects when the dataplanes that were closed before have ended:
+// one of them may be the same, with operations in flight.
+func (d *Daemon) connectPlane(id core.PlaneID, p dataplane.Dataplane, epoch uint32) {
+	closing := d.closing
+	if closing == nil {
+		p.Connect(epoch)
+		return
 	}
+	go func() {
+		<-closing
+		select {
+		case d.calls <- func() {
+			if d.planes[id] == p {
+				p.Connect(epoch)
+			}
+		}:
+		case <-d.done:
+		}
+	}()
+}
+
+// closePlane closes a client, after those before it.
+func (d *Daemon) closePlane(id core.PlaneID) {
+	p := d.planes[id]
+	if p == nil {
+		return
+	}
+	delete(d.planes, id)
+	before, done := d.closing, make(chan struct{})
+	d.closing = done
+	go func() { // its last events may wait for the loop
+		p.Close()
+		if before != nil {
+			<-before
+		}
+		close(done)
+	}()
 }
 
 // closePlanes ends the use of every dataplane; what was written stays.

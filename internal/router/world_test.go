@@ -203,13 +203,11 @@ func (w *world) via(ns *nstest.NS, proto uint8, name func(uint32) string) map[ne
 // by what stands there.
 func (w *world) names(ns *nstest.NS, as map[string]string) func(uint32) string {
 	w.t.Helper()
-	names := map[uint32]string{}
-	for _, l := range ns.JSON("link show") {
-		n := l["ifname"].(string)
+	names := w.linkNames(ns)
+	for i, n := range names {
 		if other := as[n]; other != "" {
-			n = other
+			names[i] = other
 		}
-		names[uint32(l["ifindex"].(float64))] = n
 	}
 	return func(i uint32) string { return names[i] }
 }
@@ -222,4 +220,14 @@ func (w *world) read(name string) string {
 		w.t.Fatal(err)
 	}
 	return string(b)
+}
+
+// linkNames are the links of a namespace by their ifindex.
+func (w *world) linkNames(ns *nstest.NS) map[uint32]string {
+	w.t.Helper()
+	names := map[uint32]string{}
+	for _, l := range ns.JSON("link show") {
+		names[uint32(l["ifindex"].(float64))] = l["ifname"].(string)
+	}
+	return names
 }
