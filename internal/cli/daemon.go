@@ -95,6 +95,7 @@ func (a *app) daemonCmd() *cobra.Command {
 	fl.StringVar(&f.ovsdb.Cert, "ovsdb-cert", "", "for ssl: our certificate (PEM `file`)")
 	fl.StringVar(&f.ovsdb.Key, "ovsdb-key", "", "for ssl: its key (PEM `file`)")
 	fl.StringVar(&f.ovsdb.CACert, "ovsdb-ca", "", "for ssl: the certificate of who has signed the server's (PEM `file`)")
+	fl.StringVar(&f.ovsdb.ID, "ovsdb-id", "", "`mark` of our rows in the database, as external_ids:netbraid; another for each daemon (default made of /etc/machine-id and the run directory)")
 	fl.Bool("help", false, "this text")
 	return c
 }

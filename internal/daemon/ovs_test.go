@@ -355,3 +355,55 @@ func TestOpenVSwitchTeardownUnseen(t *testing.T) {
 		t.Errorf("bridges in the database: %s", got)
 	}
 }
+
+// TestTwoDaemonsOneDatabase: two daemons keep their bridges in one database, and
+// each takes away its own only, whatever the other does; each knows them again.
+func TestTwoDaemonsOneDatabase(t *testing.T) {
+	a, b := newWorld(t), newWorld(t)
+	vsctl := a.openVSwitch()
+	b.ovsdb.Target = a.ovsdb.Target
+	bridge := func(name string) string {
+		return "config device\n\toption name " + name + "\n\toption type openvswitch\n\toption backend ovsdb\n\toption datapath_type netdev\n"
+	}
+	a.config(bridge("ovsa"))
+	a.start()
+	a.switchIs("ovsa:")
+	b.config(bridge("ovsb"))
+	b.start()
+	b.switchIs("ovsb:")
+	bridges := func(want string) {
+		t.Helper()
+		nstest.Eventually(t, 10*time.Second, func() string {
+			if got := strings.Join(strings.Fields(vsctl("list-br")), " "); got != want {
+				return "bridges in the database: " + got + ", want " + want
+			}
+			return ""
+		})
+	}
+	bridges("ovsa ovsb")
+	before := vsctl("get Open_vSwitch . next_cfg")
+	time.Sleep(time.Second)
+	if after := vsctl("get Open_vSwitch . next_cfg"); after != before {
+		t.Errorf("they write on: configuration %s, then %s", before, after)
+	}
+	a.stop()
+	a.start()
+	a.switchIs("ovsa:")
+	a.config("")
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	bridges("ovsb")
+}
+
+func TestSwitchID(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "machine-id")
+	none := switchID(file, "/run/netbraid")
+	if err := os.WriteFile(file, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{none: true, switchID(file, "/run/netbraid"): true, switchID(file, "/run/other"): true}
+	if len(ids) != 3 || ids[""] || !ids[switchID(file, "/run/netbraid")] {
+		t.Errorf("marks: %v", ids)
+	}
+}

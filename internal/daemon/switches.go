@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -254,6 +255,6 @@ func (s *switches) openReal(name string) (switchBackend, error) {
 		return kswitch.New(kswitch.Options{NSFD: s.o.NSFD, StateFile: filepath.Join(s.o.RunDir, "ovs"), Log: s.log, Report: report})
 	}
 	o := s.o.OVSDB
-	o.Log, o.Report = s.log, report
+	o.Log, o.Report, o.ID = s.log, report, cmp.Or(o.ID, switchID(machineIDFile, s.o.RunDir))
 	return ovsdb.New(o), nil
 }
