@@ -227,8 +227,11 @@ func (e *Engine) done(ev dataplane.Done) {
 		e.lookAgain(k)
 	}
 	e.fib.Done(e.now, ev.Ops, ev.Failed)
-	if slices.ContainsFunc(ev.Ops, func(o dataplane.Op) bool { return o.Kind == dataplane.TableAdd }) {
-		e.markRebinding()
+	for i := range ev.Ops {
+		if ev.Ops[i].Kind == dataplane.TableAdd {
+			e.markRebinding()
+			break
+		}
 	}
 	if len(c.spare) < maxBatches {
 		clear(ev.Ops)
@@ -266,7 +269,7 @@ func (e *Engine) Deadline() time.Time {
 		add(e.conn.retryAt)
 	}
 	for k, want := range e.conn.wanted {
-		if want {
+		if want && e.now.Before(e.conn.retry[k]) { // otherwise it waits for an answer
 			add(e.conn.retry[k])
 		}
 	}

@@ -25,11 +25,11 @@ func (e *Engine) interfaceChanged(i dataplane.Interface, live bool) {
 		}
 		e.discoverSub(&i)
 	}
-	if u == nil {
-		return
-	}
 	if old != nil && old.Up != i.Up {
 		e.want(dataplane.KindAddr) // going down may have cost IPv6 addresses
+	}
+	if u == nil {
+		return
 	}
 	if live && old != nil && u.active {
 		e.dpNoticed(u, old, &i)

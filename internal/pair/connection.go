@@ -11,6 +11,9 @@ import (
 const (
 	connectFirst = 100 * time.Millisecond
 	connectMax   = 5 * time.Second
+	// A table that others disturb is read again at most so often.
+	dumpPause  = time.Second
+	routePause = 5 * time.Second
 	// heldMax is how many events may wait for the end of a dump; when there are
 	// more, the tables are read again instead.
 	heldMax = 1 << 16
@@ -47,6 +50,8 @@ type connection struct {
 	wanted  [kinds]bool // to be read
 	retry   [kinds]time.Time
 	tries   [kinds]int
+	readAt  [kinds]time.Time
+	redump  bool           // fib has been told that its tables are read again
 	dumping dataplane.Kind // 0 for none
 	rows    dataplane.Dumped
 	held    []dataplane.Event // heard during a dump that they belong to
@@ -188,18 +193,27 @@ func (e *Engine) down(err error) {
 	e.disconnected()
 }
 
-// want asks for a table to be read (again).
+// want asks for a table to be read (again), though not all the time.
 func (e *Engine) want(k dataplane.Kind) {
 	c := &e.conn
 	switch {
 	case k == 0 || int(k) >= kinds || c.state != connected || k == dataplane.KindLocal && !c.caps.Local:
 	case k == dataplane.KindRoute || k == dataplane.KindTable:
-		if c.have[dataplane.KindRoute] && !c.wanted[dataplane.KindRoute] {
-			e.fib.Redump()
-		}
-		c.wanted[dataplane.KindTable], c.wanted[dataplane.KindRoute] = true, true
+		e.wantAfter(dataplane.KindTable, routePause)
+		e.wantAfter(dataplane.KindRoute, routePause)
 	default:
-		c.wanted[k] = true
+		e.wantAfter(k, dumpPause)
+	}
+}
+
+func (e *Engine) wantAfter(k dataplane.Kind, pause time.Duration) {
+	c := &e.conn
+	if c.wanted[k] {
+		return
+	}
+	c.wanted[k] = true
+	if at := c.readAt[k].Add(pause); c.have[k] && e.now.Before(at) {
+		c.retry[k] = at
 	}
 }
 
@@ -208,11 +222,29 @@ func (e *Engine) want(k dataplane.Kind) {
 func (e *Engine) reading() bool {
 	c := &e.conn
 	for _, k := range dataplane.Kinds {
-		if k != dataplane.KindRoute && k != dataplane.KindTable && (c.dumping == k || c.wanted[k] && c.retry[k].IsZero()) {
+		if k != dataplane.KindRoute && k != dataplane.KindTable && (c.dumping == k || c.wanted[k] && !e.now.Before(c.retry[k])) {
 			return true
 		}
 	}
 	return false
+}
+
+// mayDump tells whether a table can be read now.
+func (e *Engine) mayDump(k dataplane.Kind) bool {
+	c := &e.conn
+	switch {
+	case !c.wanted[k] || e.now.Before(c.retry[k]) || k != dataplane.KindInterface && !c.have[dataplane.KindInterface]:
+		return false
+	case k != dataplane.KindTable && k != dataplane.KindRoute:
+		return c.flying == 0
+	case k == dataplane.KindRoute && c.wanted[dataplane.KindTable]:
+		return false
+	}
+	if c.have[dataplane.KindRoute] && !c.redump {
+		c.redump = true
+		e.fib.Redump()
+	}
+	return e.fib.Drained()
 }
 
 // dumpNext asks for the next table, one at a time.
@@ -222,11 +254,7 @@ func (e *Engine) dumpNext() {
 		return
 	}
 	for _, k := range dataplane.Kinds {
-		if !c.wanted[k] || e.now.Before(c.retry[k]) {
-			continue
-		}
-		if routes := k == dataplane.KindRoute || k == dataplane.KindTable; routes && !e.fib.Drained() || !routes && c.flying > 0 ||
-			k == dataplane.KindRoute && c.wanted[dataplane.KindTable] || k != dataplane.KindInterface && !c.have[dataplane.KindInterface] {
+		if !e.mayDump(k) {
 			continue
 		}
 		c.wanted[k], c.retry[k] = false, time.Time{}
@@ -268,8 +296,9 @@ func (e *Engine) dumpDone(ev dataplane.DumpDone) {
 		return
 	}
 	rows := c.rows
-	c.dumping, c.rows = 0, dataplane.Dumped{}
+	c.dumping, c.rows, c.readAt[k] = 0, dataplane.Dumped{}, e.now
 	if k == dataplane.KindRoute {
+		c.redump = false
 		e.fib.DumpDone(e.now, ev.Err == nil)
 	}
 	switch {
@@ -298,6 +327,7 @@ func (e *Engine) dumpFailed(k dataplane.Kind, err error) {
 	c.tries[k]++
 	if k == dataplane.KindRoute {
 		e.fib.Redump()
+		c.redump = true
 		c.wanted[dataplane.KindTable] = true
 		c.retry[dataplane.KindTable] = e.now.Add(delay)
 	}

@@ -151,7 +151,7 @@ func (e *Engine) forgetNS(ns model.NS) {
 // Idle tells whether everything is as it should be, or waits for others:
 // nothing is in flight, asked for, or due.
 func (e *Engine) Idle() bool {
-	return e.conn.state == connected && e.ready() && e.conn.have[dataplane.KindRoute] && e.conn.dumping == 0 && !e.reading() &&
+	return e.conn.state == connected && e.ready() && e.conn.have[dataplane.KindRoute] && e.conn.dumping == 0 && !slices.Contains(e.conn.wanted[:], true) &&
 		len(e.conn.batches) == 0 && len(e.writing) == 0 && e.dirty.len()+e.addrs.len()+e.neighs.len()+e.locals.len() == 0 &&
 		len(e.out) == 0 && e.wakeAt.IsZero() && e.fib.Idle()
 }
