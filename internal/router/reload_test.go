@@ -2,6 +2,8 @@ package router
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +102,13 @@ func TestReloadDataplane(t *testing.T) {
 			return out
 		})
 		w.reached()
+		b, err := os.ReadFile(filepath.Join(w.dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "it is made again") || strings.Contains(string(b), "somebody has changed") {
+			t.Errorf("one engine has undone what the other has done:\n%s", b)
+		}
 	})
 	t.Run("its namespace", func(t *testing.T) {
 		next := nstest.New(t)
