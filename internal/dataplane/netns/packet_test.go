@@ -96,6 +96,23 @@ func TestMTU(t *testing.T) {
 	expect(t, l.ctl, "-s 1452 "+netB6+"2", "ttl=64") // in fragments
 }
 
+// TestOutsideMTU: when somebody changes the MTU of a phy, the dataplane's end of
+// its pair has it too: else packets are lost in silence.
+func TestOutsideMTU(t *testing.T) {
+	l := newLab(t)
+	for _, mtu := range []uint32{1400, 1600} {
+		l.fwd.IP(fmt.Sprintf("link set phya mtu %d", mtu))
+		nstest.Eventually(t, 5*time.Second, func() string {
+			for _, x := range l.fwd.JSON("link show") {
+				if uint32(x["ifindex"].(float64)) == l.hosta.HostPort && x["mtu"] != float64(mtu) {
+					return fmt.Sprintf("phya has %d, the dataplane's end of its pair %v", mtu, x["mtu"])
+				}
+			}
+			return ""
+		})
+	}
+}
+
 // TestTCP moves data through the router and to it, with offloads and without.
 func TestTCP(t *testing.T) {
 	l := newLab(t)
