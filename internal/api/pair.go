@@ -29,11 +29,12 @@ func (s *Server) pairTable() map[string]handler {
 // pairList answers which pairs are wanted.
 func (s *Server) pairList(r *ubus.Request) {
 	s.onLoop(r, func(c *core.Core, _ time.Time) {
-		out := ubus.Array{}
-		for _, p := range c.WantedPairs() {
-			out = append(out, pairWanted(p, c.AddedPair(p.Name)))
+		out, all := ubus.Array{}, c.WantedPairs()
+		added := c.AddedPairs()
+		for _, p := range all[:min(len(all), maxPairsListed)] {
+			out = append(out, pairWanted(p, added[p.Name]))
 		}
-		s.reply(r, ubus.Table{{Name: "pairs", Value: out}})
+		s.reply(r, ubus.Table{{Name: "pairs", Value: out}, {Name: "more", Value: int64(max(0, len(all)-maxPairsListed))}})
 	})
 }
 

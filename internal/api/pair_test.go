@@ -18,7 +18,7 @@ import (
 // core.
 func TestPairs(t *testing.T) {
 	b := newBench(t)
-	if got, _ := b.call("netbraid.pair", "list", nil); got != `{"pairs":[]}` {
+	if got, _ := b.call("netbraid.pair", "list", nil); got != `{"pairs":[],"more":0}` {
 		t.Error(got)
 	}
 	b.step(core.Configured{Config: &config.Config{
@@ -50,7 +50,7 @@ func TestPairs(t *testing.T) {
 		{"del", args("name", "wan"), ubus.StatusNotSupported, ""},
 		{"del", args("name", "x"), ubus.StatusNotFound, ""},
 		{"list", nil, ubus.StatusOK, `{"pairs":[{"name":"wan","dataplane":"vpp","phy":"eth0","host":"wan","netns":"","sync":true,"auto_subif":false,"tun":false,"queues":1,"added":false},` +
-			`{"name":"lan","dataplane":"fwd","phy":"eth1","host":"lan","netns":"","sync":true,"auto_subif":true,"tun":false,"queues":2,"added":true}]}`},
+			`{"name":"lan","dataplane":"fwd","phy":"eth1","host":"lan","netns":"","sync":true,"auto_subif":true,"tun":false,"queues":2,"added":true}],"more":0}`},
 		{"del", args("name", "lan"), ubus.StatusOK, ""},
 		{"del", args("name", "lan"), ubus.StatusNotFound, ""},
 		{"status", args("dataplane", "none"), ubus.StatusNotFound, ""},

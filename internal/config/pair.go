@@ -258,29 +258,45 @@ func ParsePair(name string, options []Option, base *Config, from string, opts Op
 // that contradicts what is there (its name, phy or companion, or a dataplane
 // that is no more) is left out. c is not changed.
 func (c *Config) WithPairs(more []*Pair) *Config {
+	if len(more) == 0 {
+		return c
+	}
 	out := *c
 	out.Pairs = slices.Clone(c.Pairs)
+	taken := c.taken()
 	for _, m := range more {
-		if out.admits(m) {
-			out.Pairs = append(out.Pairs, m)
+		name, phy, host := m.keys()
+		if taken[name] || taken[phy] || taken[host] || !c.admits(m) {
+			continue
 		}
+		taken[name], taken[phy], taken[host] = true, true, true
+		out.Pairs = append(out.Pairs, m)
 	}
 	return &out
 }
 
-// admits tells whether a pair goes with the configuration.
-func (c *Config) admits(m *Pair) bool {
-	name, phy, host := m.keys()
+// taken has what no further pair can have: what pairs have, and the names of
+// links in the daemon's own namespace that devices make.
+func (c *Config) taken() map[[3]string]bool {
+	taken := map[[3]string]bool{}
 	for _, o := range c.Pairs {
-		if n, p, h := o.keys(); n == name || p == phy || h == host {
-			return false
-		}
+		name, phy, host := o.keys()
+		taken[name], taken[phy], taken[host] = true, true, true
 	}
+	link := func(name string) { taken[[3]string{"host", "", name}] = true }
 	for _, d := range c.Devices {
-		if m.NetNS == "" && (d.Name == m.Host && !d.Exists() || d.Type == Veth && d.PeerName == m.Host) {
-			return false
+		if !d.Exists() {
+			link(d.Name)
+		}
+		if d.Type == Veth && d.PeerName != "" {
+			link(d.PeerName)
 		}
 	}
+	return taken
+}
+
+// admits tells whether a pair goes with the dataplanes of the configuration.
+func (c *Config) admits(m *Pair) bool {
 	there := false
 	for _, d := range c.Dataplanes {
 		if d.Type == NetNS && (d.NetNS == m.NetNS || d.Name == m.Dataplane && (m.TUN || !validName(m.Phy))) {

@@ -280,9 +280,13 @@ func (c *Core) Paired() *config.Config {
 // those added at run time.
 func (c *Core) WantedPairs() []*config.Pair { return c.Paired().Pairs }
 
-// AddedPair tells whether a pair was added at run time.
-func (c *Core) AddedPair(name string) bool {
-	return slices.ContainsFunc(c.asked.pairs, func(p *config.Pair) bool { return p.Name == name })
+// AddedPairs has the names of the pairs that were added at run time.
+func (c *Core) AddedPairs() map[string]bool {
+	names := map[string]bool{}
+	for _, p := range c.asked.pairs {
+		names[p.Name] = true
+	}
+	return names
 }
 
 // tickPlanes lets every dataplane go on and gathers what it wants done.
@@ -310,11 +314,6 @@ func (c *Core) tickPlanes() {
 			}
 		}
 	}
-}
-
-// planesIdle tells whether every dataplane is as it should be.
-func (c *Core) planesIdle() bool {
-	return !slices.ContainsFunc(c.planes, func(p *Plane) bool { return !p.Pairs.Idle() })
 }
 
 func (c *Core) planeDeadline(add func(time.Time)) {
