@@ -417,7 +417,7 @@ func TestFlap(t *testing.T) {
 	works("after the phy was down")
 }
 
-// pinger pings every 5 ms until it is stopped, and counts what is lost.
+// pinger pings every millisecond, and counts what is lost.
 type pinger struct {
 	out chan string
 }
@@ -426,7 +426,7 @@ func startPinger(t *testing.T, from *nstest.NS, to string, count int) *pinger {
 	t.Helper()
 	p := &pinger{out: make(chan string, 1)}
 	go func() {
-		out, _ := from.Try("ping", "-n", "-i", "0.005", "-W", "2", "-c", fmt.Sprint(count), to)
+		out, _ := from.Try("ping", "-n", "-i", "0.001", "-W", "2", "-c", fmt.Sprint(count), to)
 		p.out <- out
 	}()
 	time.Sleep(50 * time.Millisecond)
@@ -461,7 +461,7 @@ func TestNewDaemonCostsNoPacket(t *testing.T) {
 	l.b.IP("addr add 10.9.0.1/32 dev lo")
 	l.write(routes...)
 	expect(t, l.a, "10.9.0.1", "ttl=63")
-	transit, own := startPinger(t, l.a, "10.9.0.1", 200), startPinger(t, l.a, own4, 200)
+	transit, own := startPinger(t, l.a, "10.9.0.1", 1000), startPinger(t, l.a, own4, 1000)
 	rules := l.ruleset()
 	l.dp.Close()
 	l.connect()
@@ -501,9 +501,9 @@ func (l *lab) ruleset() string {
 }
 
 // TestReplaceCostsNoPacket: a route that is replaced over and over carries the
-// packets. The kernel itself (6.18) loses about one in 100,000 replacements to a
-// race between lookup and replacement, in both families; deleting before adding
-// would lose a third of 300 packets.
+// packets. The kernel itself (6.18) loses one now and then, in either family, to
+// a race between lookup and replacement: one in 2,000 with 20,000 replacements a
+// second. Deleting before adding loses ten to forty in a thousand.
 func TestReplaceCostsNoPacket(t *testing.T) {
 	l := newLab(t)
 	l.b.IP("addr add 10.9.0.1/32 dev lo")
@@ -531,13 +531,12 @@ func TestReplaceCostsNoPacket(t *testing.T) {
 		expect(t, l.a, "10.9.0.1", "ttl=63")
 		expect(t, l.a, "2001:db8:9::1", "ttl=63")
 	}
-	v4, v6 := startPinger(t, l.a, "10.9.0.1", 300), startPinger(t, l.a, "2001:db8:9::1", 300)
-	end := time.Now().Add(1200 * time.Millisecond)
+	v4, v6 := startPinger(t, l.a, "10.9.0.1", 1000), startPinger(t, l.a, "2001:db8:9::1", 1000)
 	n := 0
-	for ; time.Now().Before(end); n++ {
+	for ; len(v4.out) == 0 || len(v6.out) == 0; n++ {
 		set(n)
 	}
-	v4.lossless(t, "while the IPv4 route was replaced", 2)
-	v6.lossless(t, "while the IPv6 route was replaced", 2)
+	v4.lossless(t, "while the IPv4 route was replaced", 4)
+	v6.lossless(t, "while the IPv6 route was replaced", 4)
 	t.Logf("replaced %d times", n)
 }
