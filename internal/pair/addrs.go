@@ -254,7 +254,7 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 	k.prefix = a.Prefix
 	if f, busy := e.ledger.flying[k]; busy {
 		// Ours, or somebody else's at the same time: then the table is read again.
-		if gone != (f.kind == dataplane.AddrDel) {
+		if e.dp.setAddr(a.Index, a.Prefix, !gone); gone != (f.kind == dataplane.AddrDel) {
 			e.want(dataplane.KindAddr)
 		}
 		return

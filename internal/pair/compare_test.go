@@ -126,28 +126,7 @@ func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, net
 	if !auto {
 		return ""
 	}
-	// What Linux has, by tags, and what the dataplane has.
-	type tags struct {
-		outer, inner     uint16
-		outerAD, innerAD bool
-	}
-	linux, dp := map[tags]rtnl.Link{}, map[tags]dataplane.Interface{}
-	for _, v := range links {
-		if v.Kind != "vlan" || v.VLAN.ID == 0 || v.VLAN.ID > 4094 {
-			continue
-		}
-		ad := v.VLAN.Protocol == unix.ETH_P_8021AD
-		if v.Parent == l.Index {
-			linux[tags{outer: v.VLAN.ID, outerAD: ad}] = v
-		} else if m := links[v.Parent]; m.Kind == "vlan" && m.Parent == l.Index {
-			linux[tags{m.VLAN.ID, v.VLAN.ID, m.VLAN.Protocol == unix.ETH_P_8021AD, ad}] = v
-		}
-	}
-	for _, i := range has.Interfaces {
-		if i.Parent == phy.Index && i.Sub.Exact {
-			dp[tags{i.Sub.Outer, i.Sub.Inner, i.Sub.OuterAD, i.Sub.InnerAD}] = i
-		}
-	}
+	linux, dp := linuxTags(links, l.Index), dataplaneTags(has, phy.Index)
 	for t, v := range linux {
 		if _, ok := dp[t]; !ok {
 			return fmt.Sprintf("VLAN link %s on %s has no sub-interface", v.Name, l.Name)
@@ -174,6 +153,40 @@ func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, net
 		}
 	}
 	return ""
+}
+
+// tags are what tells frames apart.
+type tags struct {
+	outer, inner     uint16
+	outerAD, innerAD bool
+}
+
+// linuxTags are the VLAN links on a companion, by their tags.
+func linuxTags(links map[uint32]rtnl.Link, on uint32) map[tags]rtnl.Link {
+	out := map[tags]rtnl.Link{}
+	for _, v := range links {
+		if v.Kind != "vlan" || v.VLAN.ID == 0 || v.VLAN.ID > 4094 {
+			continue
+		}
+		ad := v.VLAN.Protocol == unix.ETH_P_8021AD
+		if v.Parent == on {
+			out[tags{outer: v.VLAN.ID, outerAD: ad}] = v
+		} else if m := links[v.Parent]; m.Kind == "vlan" && m.Parent == on {
+			out[tags{m.VLAN.ID, v.VLAN.ID, m.VLAN.Protocol == unix.ETH_P_8021AD, ad}] = v
+		}
+	}
+	return out
+}
+
+// dataplaneTags are the sub-interfaces of a phy, by their tags.
+func dataplaneTags(has *dataplane.Dumped, phy uint32) map[tags]dataplane.Interface {
+	out := map[tags]dataplane.Interface{}
+	for _, i := range has.Interfaces {
+		if i.Parent == phy && i.Sub.Exact {
+			out[tags{i.Sub.Outer, i.Sub.Inner, i.Sub.OuterAD, i.Sub.InnerAD}] = i
+		}
+	}
+	return out
 }
 
 // compareOne compares the attributes of one pair.
