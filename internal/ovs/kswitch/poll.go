@@ -59,16 +59,57 @@ func (p *plane) pause(d time.Duration) bool {
 	}
 }
 
+// reading is one pass over the flows of the datapath.
+type reading struct {
+	full    bool
+	tunnels *tunnels
+	known   map[l2.Key]struct{} // flows of others, as seen before
+	foreign map[l2.Key]struct{} // as seen now, when full
+	batch   []l2.Found
+}
+
+// readBatch is how many flows are handed on at once: who answers upcalls has to
+// wait meanwhile, and to hand them on one by one has to wait for him each time.
+const readBatch = 512
+
+// errChanged ends a pass whose flows would be taken for those of other tunnels.
+var errChanged = errors.New("tunnels have changed while the flows were read")
+
+// take takes a flow of a dump.
+func (r *reading) take(f *odp.Flow) {
+	s, mine := r.tunnels.toFound(f, r.full)
+	if !mine {
+		if r.full && len(r.foreign) < maxForeign {
+			r.foreign[s.Key] = struct{}{}
+		}
+		return
+	}
+	if _, foreign := r.known[s.Key]; r.full || !foreign {
+		r.batch = append(r.batch, s)
+	}
+}
+
+// hand hands on what was taken.
+func (p *plane) hand(r *reading) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tunnels != r.tunnels && !p.tunnels.equal(r.tunnels) {
+		return errChanged
+	}
+	for i := range r.batch {
+		p.bridge.Flow(r.batch[i])
+	}
+	r.batch = r.batch[:0]
+	return nil
+}
+
 // poll reads the flows and the counters once. more: they are to be read with
 // what they do.
 func (p *plane) poll(full bool) (more bool, err error) {
 	began := ovs.Monotonic()
 	p.mu.Lock()
 	p.bridge.BeginPoll()
-	known := p.foreign
-	if full {
-		p.foreign = map[l2.Key]struct{}{}
-	}
+	r := &reading{full: full, tunnels: p.tunnels, known: p.foreign, foreign: map[l2.Key]struct{}{}}
 	p.mu.Unlock()
 
 	var omit odp.UFIDFlags
@@ -76,36 +117,29 @@ func (p *plane) poll(full bool) (more bool, err error) {
 		omit = odp.OmitMask | odp.OmitActions
 	}
 	err = p.reader.EachFlow(p.ctx, p.dp, omit, func(f *odp.Flow) error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.flow(f, full, known)
-		return nil
+		if r.take(f); len(r.batch) < readBatch {
+			return nil
+		}
+		return p.hand(r)
 	})
+	if err == nil {
+		err = p.hand(r)
+	}
 	p.mu.Lock()
-	now := ovs.Monotonic()
-	more = p.bridge.EndPoll(now, err == nil)
+	more = p.bridge.EndPoll(ovs.Monotonic(), err == nil)
 	p.tell()
 	p.counts.lastPoll = ovs.Monotonic() - began
-	p.adopted = p.adopted || full && err == nil
-	if full && len(p.foreign) > len(known) {
-		p.note(burstForeign, uint64(len(p.foreign)))
+	if full && err == nil {
+		p.adopted = true
+		if p.foreign = r.foreign; len(r.foreign) > len(r.known) {
+			p.note(burstForeign, uint64(len(r.foreign)))
+		}
 	}
 	p.mu.Unlock()
+	if errors.Is(err, errChanged) {
+		more, err = true, nil
+	}
 	return more, errors.Join(err, p.readStats())
-}
-
-// flow takes a flow of a dump; p.mu is held.
-func (p *plane) flow(f *odp.Flow, full bool, known map[l2.Key]struct{}) {
-	s, mine := p.tunnels.toFound(f, full)
-	if full && !mine {
-		if len(p.foreign) < maxForeign {
-			p.foreign[s.Key] = struct{}{}
-		}
-		return
-	}
-	if _, foreign := known[s.Key]; mine && (full || !foreign) {
-		p.bridge.Flow(s)
-	}
 }
 
 // readStats reads the counters of the datapath: how many misses it could not

@@ -150,8 +150,9 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(withHeader(unix.NLMSG_ERROR, []byte{0xff, 0xff, 0xff, 0xff}))
 	f.Add([]byte{0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := &plane{log: discard, fam: families{flow: 20, packet: 22}, dp: 4, bridge: l2.New(l2.Options{}), tunnels: newTunnels(), w: &writer{tunnels: newTunnels()}, foreign: map[l2.Key]struct{}{}}
+		p := &plane{log: discard, fam: families{flow: 20, packet: 22}, dp: 4, bridge: l2.New(l2.Options{}), tunnels: newTunnels(), w: &writer{tunnels: newTunnels()}}
 		p.bridge.SetPorts([]l2.Port{{Number: 1}, {Number: 2}, {Number: 3, VLAN: l2.VLAN{Mode: l2.Access, Tag: 5}}})
+		r := &reading{full: true, tunnels: p.tunnels, foreign: map[l2.Key]struct{}{}}
 		var u odp.Upcall
 		var fl odp.Flow
 		n := 0
@@ -162,10 +163,13 @@ func FuzzAnswers(f *testing.F) {
 			p.w.refusal(m)
 			p.frame(time.Second, &u, m.body)
 			if fl.Parse(m.body) == nil {
-				p.flow(&fl, true, nil)
+				r.take(&fl)
 			}
 			return len(p.w.buf) < maxBatch/2
 		})
+		if err := p.hand(r); err != nil {
+			t.Fatal(err)
+		}
 		p.bridge.EndPoll(time.Second, true)
 		if s := p.bridge.Stats(); s.Flows > n {
 			t.Errorf("%d flows of %d messages", s.Flows, n)

@@ -3,6 +3,7 @@ package kswitch
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -174,6 +175,11 @@ func (t *tunnels) add(number, vport uint32, w *tunnel) bool {
 	}
 	t.byNumber[number], t.numbers[one.from] = &one, number
 	return true
+}
+
+// equal tells whether all numbers mean the same.
+func (t *tunnels) equal(o *tunnels) bool {
+	return len(t.byNumber) == len(o.byNumber) && !slices.ContainsFunc(slices.Collect(maps.Keys(t.byNumber)), func(n uint32) bool { return !t.same(o, n) })
 }
 
 func newTunnels() *tunnels {

@@ -175,3 +175,34 @@ func TestParseVLAN(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadFlowsStay holds that nothing goes for want of use when use could not
+// be read, and that a flow which is left out of one reading stays.
+func TestUnreadFlowsStay(t *testing.T) {
+	w := newWorld(Options{Ageing: 30 * time.Second})
+	w.setPorts(map[uint32]VLAN{1: {}, 2: {}})
+	w.arrive(1, frame{src: mac(1), dst: broadcast})
+	w.arrive(2, frame{src: mac(2), dst: mac(1)})
+	for range 60 {
+		w.now += time.Second
+		w.b.BeginPoll()
+		w.b.EndPoll(w.now, false)
+		w.dp.apply(w.b.Changes())
+	}
+	if s := w.b.Stats(); s.Flows != 2 || s.Stations != 2 {
+		t.Errorf("after readings that failed: %+v", s)
+	}
+	w.pollFlows(false) // not used for long: they go
+	w.arrive(2, frame{src: mac(2), dst: broadcast})
+	w.b.BeginPoll()
+	w.b.EndPoll(w.now, true)
+	w.dp.apply(w.b.Changes())
+	if s := w.b.Stats(); s.Flows != 1 {
+		t.Errorf("%d flows, want the one that was left out once", s.Flows)
+	}
+	w.b.BeginPoll()
+	w.b.EndPoll(w.now, true)
+	if s := w.b.Stats(); s.Flows != 0 {
+		t.Errorf("%d flows that are nowhere", s.Flows)
+	}
+}

@@ -52,30 +52,23 @@ func (b *Bridge) Flow(s Found) {
 }
 
 // EndPoll says that all flows were read, or that complete is false and some may
-// be missing. Flows that were not used for long go, and so do addresses; the
-// first of these may only be decided here, where the use of flows is known.
-// more: flows were seen that are not known here; they are to be read with their
-// actions (Full).
+// be missing. Flows that were not used for long go, and so do addresses, but
+// only when it is known that they were not. more: flows were seen that are not
+// known here; they are to be read with their actions (Full).
 //
 // Flows of a predecessor are taken over: stations are learnt from them, first
 // the sources, then where they lead to.
 func (b *Bridge) EndPoll(now time.Duration, complete bool) (more bool) {
-	if complete {
-		for f := b.all; f != nil; {
-			next := f.links[inAll].next
+	b.adopt(now)
+	for f := b.all; f != nil && complete; {
+		next := f.links[inAll].next
+		switch {
+		case f.poll == b.poll && now-f.used > b.o.Idle:
+			b.deleteFlow(f)
+		case b.poll-f.poll > 1:
 			// Somebody has removed it, or it was never made. The kernel may leave one
 			// out when its table grows meanwhile, so once is not enough.
-			if b.poll-f.poll > 1 {
-				b.dropFlow(f)
-			}
-			f = next
-		}
-	}
-	b.adopt(now)
-	for f := b.all; f != nil; {
-		next := f.links[inAll].next
-		if now-f.used > b.o.Idle {
-			b.deleteFlow(f)
+			b.dropFlow(f)
 		}
 		f = next
 	}
@@ -84,7 +77,7 @@ func (b *Bridge) EndPoll(now time.Duration, complete bool) (more bool) {
 			if e.heldUntil != 0 && now >= e.heldUntil {
 				b.release(e)
 			}
-			return now-e.seen > b.o.Ageing
+			return complete && now-e.seen > b.o.Ageing
 		})
 	}
 	return b.strange > 0
