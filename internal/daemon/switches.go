@@ -50,8 +50,11 @@ type switches struct {
 	reports  map[string]model.SwitchState // not delivered yet, the newest of each
 	backends map[string]switchBackend     // changed by the goroutine alone
 	handed   bool                         // the backends have what is wanted
+	runs     map[string]string            // which backend each wanted bridge is of
 
-	memory switchMemory // as written down; of the goroutine only
+	// Of the goroutine only.
+	memory switchMemory      // as written down
+	failed map[string]string // why a backend could not be started, as was logged
 }
 
 // switchMemory is what the next process has to know.
@@ -70,7 +73,7 @@ const retrySwitches = 10 * time.Second
 
 func newSwitches(o Options, log *slog.Logger, deliver func(core.Event)) *switches {
 	s := &switches{o: o, log: log, deliver: deliver, kick: make(chan struct{}, 1), stop: make(chan struct{}),
-		reports: map[string]model.SwitchState{}, backends: map[string]switchBackend{}}
+		reports: map[string]model.SwitchState{}, backends: map[string]switchBackend{}, failed: map[string]string{}}
 	s.open = s.openReal
 	s.answers = func() bool { return o.OVSDB.Cert != "" || ovsdb.Available(o.OVSDB.Target) }
 	if _, err := store.ReadSwitches(o.RunDir, &s.memory); err != nil {
@@ -123,11 +126,14 @@ func (s *switches) wake() {
 	}
 }
 
-// report takes the state of a bridge from its backend.
+// report takes the state of a bridge from its backend. What one says of a bridge
+// that it is to take away, as another has it now, is nobody's concern.
 func (s *switches) report(backend string, st model.SwitchState) {
 	st.Backend = backend
 	s.mu.Lock()
-	s.reports[st.Name] = st
+	if s.runs[st.Name] == backend {
+		s.reports[st.Name] = st
+	}
 	s.mu.Unlock()
 	s.wake()
 }
@@ -172,21 +178,32 @@ func (s *switches) run() {
 func (s *switches) apply(want []model.Switch) (ok bool) {
 	before := s.memory.clone()
 	s.choose(want)
-	by := map[string][]model.Switch{}
+	by, runs := map[string][]model.Switch{}, map[string]string{}
 	for _, w := range want {
 		if w.Backend == "" {
 			w.Backend = s.memory.Chosen[w.Name]
 		}
 		by[w.Backend] = append(by[w.Backend], w)
+		runs[w.Name] = w.Backend
 		s.memory.Used[w.Backend] = true
 	}
+	s.mu.Lock()
+	maps.DeleteFunc(s.reports, func(name string, st model.SwitchState) bool { return runs[name] != st.Backend })
+	s.runs = runs
+	s.mu.Unlock()
 	s.remember(before)
 	ok = true
 	for _, name := range []string{backendKernel, backendOVSDB} {
 		b, err := s.backend(name)
+		if err != nil && len(by[name]) == 0 {
+			continue // it has made nothing either
+		}
 		if err != nil {
 			ok = false
-			s.log.Warn("bridges of Open vSwitch are not made; trying again", "backend", name, "bridges", len(by[name]), "error", err)
+			if s.failed[name] != err.Error() {
+				s.failed[name] = err.Error()
+				s.log.Warn("bridges of Open vSwitch are not made; trying again", "backend", name, "bridges", len(by[name]), "error", err)
+			}
 			for _, w := range by[name] {
 				s.deliver(core.SwitchChanged{State: model.SwitchState{Name: w.Name, Backend: name, Err: err.Error()}})
 			}
@@ -200,16 +217,23 @@ func (s *switches) apply(want []model.Switch) (ok bool) {
 }
 
 // choose finds a backend for the bridges that leave it to us: ovs-vswitchd where
-// its database answers, else the kernel. It stays with what was chosen as long
-// as the bridge is wanted.
+// its database answers, or where the bridge has what only that has; else the
+// kernel. It stays with what was chosen as long as the bridge is wanted.
 func (s *switches) choose(want []model.Switch) {
 	chosen := s.memory.Chosen
 	maps.DeleteFunc(chosen, func(name, _ string) bool {
 		return !slices.ContainsFunc(want, func(w model.Switch) bool { return w.Name == name && w.Backend == "" })
 	})
 	answers := ""
-	for _, w := range want {
-		if w.Backend != "" || chosen[w.Name] != "" {
+	for i := range want {
+		w := &want[i]
+		switch {
+		case w.Backend != "":
+			continue
+		case onlyOVSDB(w):
+			chosen[w.Name] = backendOVSDB
+			continue
+		case chosen[w.Name] != "":
 			continue
 		}
 		if answers == "" {
@@ -221,6 +245,15 @@ func (s *switches) choose(want []model.Switch) {
 		chosen[w.Name] = answers
 		s.log.Info("bridge of Open vSwitch has a backend", "bridge", w.Name, "backend", answers)
 	}
+}
+
+// onlyOVSDB tells whether a bridge asks for what the backend kernel does not
+// have.
+func onlyOVSDB(w *model.Switch) bool {
+	return w.DatapathType == "netdev" || w.FailMode != "" || len(w.Controllers) > 0 || w.STP || w.RSTP ||
+		slices.ContainsFunc(w.Ports, func(p model.SwitchPort) bool {
+			return len(p.Members) > 0 || !slices.Contains([]string{"", "internal", "gre", "vxlan", "geneve"}, p.Type)
+		})
 }
 
 // remember writes down who runs what, if that has changed, before it is done.
@@ -243,6 +276,7 @@ func (s *switches) backend(name string) (switchBackend, error) {
 	if err != nil {
 		return nil, err
 	}
+	delete(s.failed, name)
 	s.mu.Lock()
 	s.backends[name] = b
 	s.mu.Unlock()

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -131,6 +132,61 @@ func TestSwitchLeftOvers(t *testing.T) {
 	w = newOVSWorld(t, dir)
 	w.s.set(nil)
 	w.expect("kernel[]")
+}
+
+// TestSwitchNeedsOVSDB: what only ovs-vswitchd has is given to it, whether or not
+// it is there yet; so is a bridge that gets it later.
+func TestSwitchNeedsOVSDB(t *testing.T) {
+	w := newOVSWorld(t, t.TempDir())
+	plain, user := named("a")[0], named("b")[0]
+	user.DatapathType = "netdev"
+	w.s.set([]model.Switch{plain, user})
+	w.expect("kernel[a]", "ovsdb[b]")
+	plain.Ports[0].Members = []string{"x", "y"}
+	w.s.set([]model.Switch{plain, user})
+	w.expect("kernel[]", "ovsdb[a b]")
+}
+
+// TestSwitchChangesBackend: what the backend that had a bridge says of it does
+// not hide what the one says that has it.
+func TestSwitchChangesBackend(t *testing.T) {
+	w := newOVSWorld(t, t.TempDir())
+	w.s.set(named("a/ovsdb"))
+	w.expect("ovsdb[a]")
+	w.s.set(named("a/kernel"))
+	w.expect("kernel[a]", "ovsdb[]")
+	w.s.report("kernel", model.SwitchState{Name: "a", There: true})
+	w.s.report("ovsdb", model.SwitchState{Name: "a"}) // it is gone there
+	w.s.set(named("a/kernel", "b/kernel"))
+	w.expect("kernel[a b]", "ovsdb[]")
+	w.stop()
+	close(w.events)
+	last := core.SwitchChanged{}
+	for last = range w.events {
+	}
+	if last.State.Backend != "kernel" || !last.State.There {
+		t.Errorf("the last that is heard: %+v", last.State)
+	}
+}
+
+// TestSwitchBackendMissing: a backend that cannot be started is tried again, and
+// said once; when nothing is wanted of it, it is left.
+func TestSwitchBackendMissing(t *testing.T) {
+	w := newOVSWorld(t, t.TempDir())
+	var log bytes.Buffer
+	w.s.log = slog.New(slog.NewTextHandler(&log, nil))
+	w.broken = backendKernel
+	for range 3 {
+		if w.s.apply(named("a")) {
+			t.Error("nothing to try again")
+		}
+	}
+	if n := strings.Count(log.String(), "trying again"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, &log)
+	}
+	if !w.s.apply(nil) {
+		t.Error("tried again, for nothing")
+	}
 }
 
 // TestSwitchReports: the core hears the newest of each bridge from who runs it,
