@@ -2,7 +2,6 @@ package pair
 
 import (
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -303,8 +302,8 @@ func (e *Engine) takeBack(u *unit) bool {
 		}
 	}
 	i := e.dp.ifaces[u.phy]
-	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 && slices.Contains(u.held, i.Table4) ||
-		i.Table6 != 0 && slices.Contains(u.held, i.Table6)) && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
+	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 || i.Table6 != 0) &&
+		(e.ledger.failed[k] == nil || e.ledger.busy(k)) {
 		e.emit(k, dataplane.Op{Kind: dataplane.SetTable, Index: u.phy, Value: dataplane.MainTable})
 		left = true
 	}

@@ -227,7 +227,7 @@ func (e *Engine) syncTable(u *unit, l *rtnl.Link, i *dataplane.Interface) bool {
 		e.ledger.inPlace(k)
 		return true
 	}
-	e.holdTables(u, id, i.Table4, i.Table6)
+	e.holdTables(u, id)
 	if i.Table4 == id && i.Table6 == id {
 		if !e.ledger.busy(k) {
 			e.ledger.inPlace(k)
@@ -250,7 +250,27 @@ func (e *Engine) syncTable(u *unit, l *rtnl.Link, i *dataplane.Interface) bool {
 	return false
 }
 
-// holdTables keeps FIBs there that an interface is bound to, or is going to be.
+// holdBinding keeps the FIBs there that an interface is bound to.
+func (e *Engine) holdBinding(index uint32) {
+	var next [2]uint32
+	if i := e.dp.ifaces[index]; i != nil {
+		next = [2]uint32{i.Table4, i.Table6}
+	}
+	for n, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		old := e.inFIB[index][n]
+		if next[n] != old && next[n] != dataplane.MainTable {
+			e.fib.Hold(next[n], family)
+		}
+		if next[n] != old && old != dataplane.MainTable {
+			e.fib.Release(old, family)
+		}
+	}
+	if e.inFIB[index] = next; next == [2]uint32{} {
+		delete(e.inFIB, index)
+	}
+}
+
+// holdTables keeps FIBs there that an interface is going to be bound to.
 func (e *Engine) holdTables(u *unit, ids ...uint32) {
 	var next []uint32
 	for _, id := range ids {

@@ -16,6 +16,7 @@ func (e *Engine) interfaceChanged(i dataplane.Interface, live bool) {
 		old = nil
 	}
 	e.dp.put(i)
+	e.holdBinding(i.Index)
 	u := e.byPhy[i.Index]
 	if old == nil || old.Name != i.Name {
 		e.unrelated = true
@@ -100,10 +101,7 @@ func (e *Engine) interfaceGone(index uint32) {
 		clear(u.neighs)
 	}
 	e.dp.drop(index)
-	for _, id := range e.left[index] {
-		e.releaseTable(id)
-	}
-	delete(e.left, index)
+	e.holdBinding(index)
 	e.unrelated = true
 	e.fib.InterfacesChanged()
 }
@@ -175,6 +173,7 @@ func (e *Engine) applied(u *unit, i *dataplane.Interface, op *dataplane.Op) {
 		i.MAC = op.MAC
 	case dataplane.SetTable:
 		i.Table4, i.Table6 = op.Value, op.Value
+		e.holdBinding(i.Index)
 	case dataplane.SetMPLS:
 		i.MPLS = op.On
 	case dataplane.SetCarrier:

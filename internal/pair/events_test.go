@@ -221,6 +221,8 @@ func (w *world) ends(s *space) {
 	}
 	w.listen(s, 1<<30)
 	s.kern.Subscribe() // nobody hears anything any more
+	clear(s.vrf)
+	clear(s.master)
 	s.gone = true
 	epoch := s.epoch
 	s.inbox = append(s.inbox, func() { s.mirror.Lost(w.now, epoch) })
@@ -233,6 +235,9 @@ func (w *world) returns(s *space) {
 
 // vrf puts a link into a VRF or takes it out.
 func (w *world) vrf() {
+	for _, s := range w.spaces {
+		w.listen(s, 1<<30)
+	}
 	s, l := w.someLink()
 	if l == nil {
 		return

@@ -35,6 +35,21 @@ func (s *space) rewrite(b []byte) []byte {
 	return out
 }
 
+// forget drops what is kept of a link that is gone.
+func (s *space) forget(b []byte) {
+	h, body, _, err := rtnl.NextMessage(b)
+	var l rtnl.Link
+	if err == nil && h.Type == unix.RTM_DELLINK && rtnl.DecodeLink(body, &l) == nil {
+		delete(s.master, l.Index)
+		delete(s.vrf, l.Index)
+		for slave, m := range s.master {
+			if m == l.Index {
+				delete(s.master, slave)
+			}
+		}
+	}
+}
+
 func (s *space) overlay(l *rtnl.Link) {
 	if t := s.vrf[l.Index]; t != 0 {
 		l.Kind, l.VRFTable = "vrf", t

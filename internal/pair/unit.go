@@ -286,16 +286,10 @@ func (e *Engine) setPhy(u *unit, index uint32) {
 	if e.byPhy[u.phy] == u {
 		delete(e.byPhy, u.phy)
 	}
-	if i := e.dp.ifaces[u.phy]; i != nil && (slices.Contains(u.held, i.Table4) || slices.Contains(u.held, i.Table6)) {
-		e.left[u.phy] = u.held // as long as it is bound there
-		u.held = nil
-	}
 	e.holdTables(u)
 	u.phy = index
 	if index != dataplane.NoIndex {
 		e.byPhy[index] = u
-		u.held = e.left[index]
-		delete(e.left, index)
 	}
 }
 

@@ -334,6 +334,7 @@ func (w *world) listen(s *space, n int) {
 			return
 		}
 		data := s.rewrite(b)
+		s.forget(b)
 		if h, _, _, err := rtnl.NextMessage(data); err == nil && w.lies(lieLinks, h.Type == unix.RTM_NEWLINK) || w.lies(lieAddrs, h.Type == unix.RTM_DELADDR) {
 			continue
 		}
