@@ -245,7 +245,7 @@ func (s *session) routeSeen(h rtnl.Header, body []byte, deleted bool) {
 		return
 	}
 	var r rtnl.Route
-	if rtnl.DecodeRoute(body, &r) != nil || deleted && r.Protocol != Protocol || r.Priority != Metric {
+	if rtnl.DecodeRoute(body, &r) != nil || deleted && r.Protocol != Protocol || r.Priority != Metric && r.Family != unix.AF_MPLS {
 		return
 	}
 	s.gone[r.Oif] = true

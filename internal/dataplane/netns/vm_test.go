@@ -154,6 +154,11 @@ func TestVMLabels(t *testing.T) {
 	if l.dumpRoutes() != 4 {
 		t.Error("the dump does not show the four routes")
 	}
+	l.fwd.IP("-M route del 101")
+	l.wait("Disturbed", func(e dataplane.Event) bool {
+		d, ok := e.(dataplane.Disturbed)
+		return ok && d.Kind == dataplane.KindRoute
+	})
 	l.write(dataplane.Op{Kind: dataplane.RouteDel, Route: dataplane.RouteKey{Label: 100, EOS: true}})
 	if _, err := l.a.Try("ping", "-n", "-c", "1", "-W", "1", "10.9.0.1"); err == nil {
 		t.Error("a label without route is forwarded")
