@@ -104,7 +104,9 @@ func (c *Core) switchChanged(st model.SwitchState) {
 		switch now := portError(&p); {
 		case now == before[p.Name] || !wantsPort(c.wantedSwitch(st.Name), p.Name):
 		case now == "":
-			mended = append(mended, p.Name)
+			if st.There { // else nothing is known of it
+				mended = append(mended, p.Name)
+			}
 		default:
 			if broken = append(broken, p.Name); why == "" {
 				why = now

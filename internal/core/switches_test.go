@@ -177,6 +177,10 @@ func TestSwitches(t *testing.T) {
 			t.Errorf("the log should say once %q:\n%s", line, log)
 		}
 	}
+	w.step(core.SwitchChanged{State: model.SwitchState{Name: "ovs0", Backend: "kernel", Err: "removed", Ports: []model.SwitchPortState{{Name: "eth0"}, {Name: "eth1"}, {Name: "vi"}}}})
+	if log := strings.Join(w.logs, ""); strings.Contains(log, "as wanted again") {
+		t.Errorf("without its bridge a port is not as wanted:\n%s", log)
+	}
 	if sw := w.c.SwitchOf("vi"); sw == nil || sw.State.Backend != "kernel" || len(w.c.Switches()) != 1 || w.c.SwitchOf("eth0") != nil {
 		t.Errorf("%+v", sw)
 	}
