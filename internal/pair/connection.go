@@ -301,6 +301,9 @@ func (e *Engine) dumpDone(ev dataplane.DumpDone) {
 		c.redump = false
 		e.fib.DumpDone(e.now, ev.Err == nil)
 	}
+	if k == dataplane.KindRoute || k == dataplane.KindTable {
+		e.markRebinding() // the FIB may be there
+	}
 	switch {
 	case errors.Is(ev.Err, dataplane.ErrUnsupported) && !c.have[k]:
 		e.log(levelWarn, "this dataplane cannot tell what it has", "table", k.String(), "error", ev.Err.Error())
