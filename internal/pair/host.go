@@ -56,8 +56,11 @@ func (h fibHost) Settled() bool {
 		}
 	}
 	for _, u := range e.units {
-		busy := u.phy != dataplane.NoIndex && e.ledger.busy(dpKey(ofPair, u.phy))
-		if u.creating || busy || !u.active && (!u.missing.IsZero() || e.now.Before(u.settleAt)) {
+		if u.phy == dataplane.NoIndex || u.active {
+			continue
+		}
+		_, paired := e.dp.pairs[u.phy]
+		if e.ledger.busy(dpKey(ofPair, u.phy)) || paired && (u.problem == "waiting for link" || e.now.Before(u.settleAt)) {
 			return false
 		}
 	}

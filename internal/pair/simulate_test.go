@@ -190,6 +190,7 @@ func (w *world) converge() {
 		for _, p := range w.e.Status(w.now).Pairs {
 			w.note("%+v", p)
 		}
+		w.note("%+v", w.e.Status(w.now).FIB)
 		w.fail("at rest: %s\n%s%s", bad, w.spaces[0].kern, w.spaces[1].kern)
 		return
 	}
