@@ -121,8 +121,9 @@ func TestReplies(t *testing.T) {
 
 // TestProbe: silence is asked about; any octet is life, none is the end.
 func TestProbe(t *testing.T) {
-	c, p := newPair(t, ConnOptions{Probe: 60 * time.Millisecond})
-	for i := range 8 {
+	t.Parallel()
+	c, p := newPair(t, ConnOptions{Probe: 500 * time.Millisecond}) // long enough for a busy machine
+	for i := range 3 {
 		if m, ok := p.read(); !ok || m.Method != "echo" {
 			t.Fatalf("probe %d: %v %s", i, ok, m.Method)
 		}
@@ -136,7 +137,7 @@ func TestProbe(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the connection lives on without the peer")
 	}
-	if err := c.Err(); !strings.Contains(err.Error(), "silent for 120ms") {
+	if err := c.Err(); !strings.Contains(err.Error(), "silent for 1s") {
 		t.Error(err)
 	}
 }
