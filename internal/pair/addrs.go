@@ -276,7 +276,7 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 		}
 	}
 	e.markAddr(u, a.Prefix)
-	if u.dirtyAddrs {
+	if u.dirtyAddrs || u.removing {
 		e.mark(u)
 	}
 }

@@ -127,6 +127,8 @@ func (e *Engine) lookAgain(k key) {
 		}
 	case u == nil:
 		e.ledger.forget(k)
+	case u.removing && k.side == dataplaneSide:
+		e.mark(u) // it waits for what it takes back
 	case k.class == ofAddr:
 		e.markAddr(u, k.prefix)
 	case k.class == ofNeigh:
@@ -218,11 +220,15 @@ func (e *Engine) done(ev dataplane.Done) {
 		errs[f.Op] = f.Err
 	}
 	for i, k := range b.keys {
+		op, mistaken := ev.Ops[i], e.ledger.flying[k].gone
 		delete(e.ledger.flying, k)
-		if err := errs[i]; err != nil {
-			e.failed(k, &ev.Ops[i], err)
-		} else {
-			e.succeeded(k, &ev.Ops[i], i, ev.Made)
+		switch err := errs[i]; {
+		case err != nil:
+			e.failed(k, &op, err)
+		case mistaken && op.Kind == dataplane.PairAdd:
+			e.emit(k, dataplane.Op{Kind: dataplane.PairDel, Index: op.Index, Pair: op.Pair})
+		case !mistaken || k.class == ofSub:
+			e.succeeded(k, &op, i, ev.Made)
 		}
 		e.lookAgain(k)
 	}

@@ -103,7 +103,25 @@ func (e *Engine) interfaceGone(index uint32) {
 	e.dp.drop(index)
 	e.holdBinding(index)
 	e.unrelated = true
-	e.fib.InterfacesChanged()
+	e.fib.InterfaceGone(index)
+	e.mistaken(index)
+}
+
+// mistaken has read again what operations in flight may do to another interface
+// that gets the number of one that is gone.
+func (e *Engine) mistaken(index uint32) {
+	found := false
+	for k, f := range e.ledger.flying {
+		if k.side == dataplaneSide && k.class != ofLocal && k.index == index {
+			f.gone, found = true, true
+			e.ledger.flying[k] = f
+		}
+	}
+	if found {
+		for _, kind := range []dataplane.Kind{dataplane.KindInterface, dataplane.KindPair, dataplane.KindAddr, dataplane.KindNeigh} {
+			e.want(kind)
+		}
+	}
 }
 
 // succeeded applies what an operation has done.
@@ -114,15 +132,13 @@ func (e *Engine) succeeded(k key, op *dataplane.Op, at int, made []dataplane.Mad
 	case dataplane.PairAdd, dataplane.PairDel:
 		e.paid(u, k, op, at, made)
 	case dataplane.SubAdd:
-		for _, m := range made {
-			if m.Op == at && e.dp.ifaces[m.Index] == nil {
-				e.want(dataplane.KindInterface)
-			}
+		if e.dp.sub(op.Index, op.Sub) == nil {
+			e.want(dataplane.KindInterface)
 		}
 		e.ledger.forget(k)
 	case dataplane.SubDel:
-		if e.dp.ifaces[op.Index] != nil {
-			e.interfaceGone(op.Index)
+		if e.dp.ifaces[op.Index] != nil { // perhaps another that has its number by now
+			e.want(dataplane.KindInterface)
 		}
 		e.ledger.forget(k)
 	case dataplane.LocalAdd:

@@ -112,6 +112,9 @@ type flight struct {
 	on    bool
 	value uint32
 	mac   rtnl.HWAddr
+	// gone: the interface has gone since; another that got its number may be what
+	// was changed.
+	gone bool
 }
 
 // busy tells whether an operation on the key is in flight.

@@ -55,6 +55,7 @@ type World struct {
 	others map[dataplane.RouteKey]*dataplane.PathSet
 	shown  map[uint32]bool // carriers set by SetCarrier, by phy
 	next   uint32
+	free   []uint32 // numbers that were in use
 	macs   byte
 	planes []*Plane
 	follow []*dataplane.Interface // changed with their parent, and told after it
@@ -132,7 +133,14 @@ func (w *World) AddPhy(name string, t dataplane.InterfaceType) uint32 {
 	return i.Index
 }
 
+// index gives the number of the sub-interface or companion that went last, as
+// VPP does, or a new one.
 func (w *World) index() uint32 {
+	if n := len(w.free); n > 0 {
+		i := w.free[n-1]
+		w.free = w.free[:n-1]
+		return i
+	}
 	w.next++
 	return w.next
 }
@@ -162,6 +170,9 @@ func (w *World) drop(index uint32, tell bool) {
 		}
 	}
 	w.unpair(index, tell)
+	if i := w.ifaces[index]; i != nil && (i.Companion || i.Parent != dataplane.NoIndex) {
+		w.free = append(w.free, index)
+	}
 	delete(w.ifaces, index)
 	maps.DeleteFunc(w.addrs, func(a dataplane.Addr, _ bool) bool { return a.Index == index })
 	maps.DeleteFunc(w.neighs, func(k neighKey, _ dataplane.Neigh) bool { return k.index == index })
@@ -230,7 +241,7 @@ func (w *World) Restart(keep bool) {
 		w.unpair(index, false)
 	}
 	old := w.ifaces
-	w.ifaces = map[uint32]*dataplane.Interface{}
+	w.ifaces, w.free = map[uint32]*dataplane.Interface{}, nil
 	w.reset()
 	w.next += uint32(len(old) % 3)
 	for _, index := range slices.Sorted(maps.Keys(old)) {

@@ -185,6 +185,17 @@ func (t *Table) InterfacesChanged() {
 	}
 }
 
+// InterfaceGone tells that an interface of the dataplane is no more. Another one
+// may get its number: what went through the old one does not go through that.
+func (t *Table) InterfaceGone(index uint32) {
+	if t.sets.forget(index) {
+		for _, sp := range t.spaces {
+			t.stale(sp)
+		}
+	}
+	t.InterfacesChanged()
+}
+
 // Done takes the answer to a batch; operations in it that are not from Next
 // (those of interfaces) are passed over.
 func (t *Table) Done(now time.Time, ops []dataplane.Op, failed []dataplane.Failed) {

@@ -75,10 +75,27 @@ func (p *pathSets) release(id uint32) {
 	}
 	s := &p.list[id]
 	if s.refs--; s.refs == 0 {
-		delete(p.ids, s.key)
+		if p.ids[s.key] == id {
+			delete(p.ids, s.key)
+		}
 		*s = pathSet{}
 		p.free = append(p.free, id)
 	}
+}
+
+// forget lets no set be used again that goes through an interface, and tells
+// whether there was one: an equal one is another.
+func (p *pathSets) forget(index uint32) (found bool) {
+	for i := range p.list {
+		s := &p.list[i]
+		if s.set != nil && slices.ContainsFunc(s.set.Paths, func(x dataplane.Path) bool { return x.Index == index }) {
+			if p.ids[s.key] == uint32(i) {
+				delete(p.ids, s.key)
+			}
+			found = true
+		}
+	}
+	return found
 }
 
 // appendSet spells a set: equal sets alike, others differently.

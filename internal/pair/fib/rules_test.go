@@ -604,3 +604,20 @@ func TestFlappingLink(t *testing.T) {
 		t.Fatal(err, len(w.plane.routes))
 	}
 }
+
+// TestInterfaceGone: another interface that gets the number of one that is gone
+// is told its routes, though they look like those of the old one.
+func TestInterfaceGone(t *testing.T) {
+	w, k := one(t)
+	k.add("10.0.0.0/8 via 192.0.2.1 dev 2")
+	k.add("10.1.0.0/16 hop 192.0.2.1,2,1 hop 192.0.2.2,3,1")
+	k.add("10.2.0.0/16 via 192.0.2.2 dev 3")
+	w.rest()
+	w.plane.log = nil
+	w.tab.InterfaceGone(102)
+	w.told("set 10.1.0.0/16 192.0.2.1,102 192.0.2.2,103", "set 10.0.0.0/8 192.0.2.1,102")
+	w.tab.InterfaceGone(102)
+	delete(w.phys, [2]uint32{0, 2})
+	w.tab.Rebind(0, 2)
+	w.told("set 10.1.0.0/16 192.0.2.2,103", "del 10.0.0.0/8")
+}
