@@ -77,6 +77,24 @@ func (r *reader) read(snaps []DeviceSnapshot) ([]LiveDevice, error) {
 	return out, err
 }
 
+// counters reads those of some links, by the names they are asked for by. A link
+// that has gone has none.
+func (r *reader) counters(links map[string]uint32) (map[string]*Stats, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[string]*Stats, len(links))
+	err := rtnl.WithNS(r.nsfd, func() error {
+		stats, err := readStats()
+		for name, index := range links {
+			if st := stats[index]; st != nil {
+				out[name] = st
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
 func (r *reader) readEthtool(eth *ethtool, name string, out *LiveDevice) {
 	if !r.known {
 		r.names, r.offload, r.known = eth.strings(name)

@@ -25,28 +25,66 @@ func (s *Server) ovsTable() map[string]handler {
 }
 
 // ovsStatus answers how each bridge of Open vSwitch is, or the one of a name.
+// The counters of ports are read on a goroutine of the request.
 func (s *Server) ovsStatus(r *ubus.Request) {
 	name, one := r.Args().String("name")
 	s.onLoop(r, func(c *core.Core, _ time.Time) {
-		out := ubus.Array{}
-		for _, sw := range c.Switches() {
-			if !one || sw.Want.Name == name {
-				out = append(out, bridgeStatus(&sw))
-			}
+		bridges := c.Switches()
+		if one {
+			bridges = slices.DeleteFunc(bridges, func(sw core.Switch) bool { return sw.Want.Name != name })
 		}
-		if one && len(out) == 0 {
+		switch links := portLinks(c, bridges); {
+		case one && len(bridges) == 0:
 			r.Done(ubus.StatusNotFound)
-			return
+		case len(links) == 0:
+			s.replySwitches(r, bridges, nil)
+		case !s.reader.admit():
+			s.log.Warn("call refused: too many readings of devices under way", "method", "netbraid.ovs status")
+			r.Done(ubus.StatusUnknownError)
+		default:
+			go func() {
+				defer s.reader.release()
+				stats, err := s.reader.counters(links)
+				if err != nil {
+					s.log.Error("cannot read counters of ports", "error", err)
+				}
+				s.replySwitches(r, bridges, stats)
+			}()
 		}
-		s.reply(r, ubus.Table{{Name: "bridges", Value: out}})
 	})
 }
 
-func bridgeStatus(sw *core.Switch) ubus.Table {
+// portLinks gives the links of ports that are in their bridge, by name.
+func portLinks(c *core.Core, bridges []core.Switch) map[string]uint32 {
+	links := map[string]uint32{}
+	for i := range bridges {
+		for _, p := range bridges[i].State.Ports {
+			if l := c.Mirror().LinkByName(p.Name); l != nil && p.Number != 0 {
+				links[p.Name] = l.Index
+			}
+		}
+	}
+	return links
+}
+
+func (s *Server) replySwitches(r *ubus.Request, bridges []core.Switch, stats map[string]*Stats) {
+	out := ubus.Array{}
+	for i := range bridges {
+		out = append(out, bridgeStatus(&bridges[i], stats))
+	}
+	s.reply(r, ubus.Table{{Name: "bridges", Value: out}})
+}
+
+// bridgeStatus is a bridge with its ports; stats are those of ports by name.
+func bridgeStatus(sw *core.Switch, stats map[string]*Stats) ubus.Table {
 	ports := ubus.Array{}
 	for i := range sw.Want.Ports {
 		p := &sw.Want.Ports[i]
-		ports = append(ports, append(ubus.Table{{Name: "name", Value: p.Name}}, switchPort(p, sw)...))
+		t := append(ubus.Table{{Name: "name", Value: p.Name}}, switchPort(p, sw)...)
+		if st := stats[p.Name]; st != nil {
+			t = append(t, ubus.Field{Name: "statistics", Value: st.fields()})
+		}
+		ports = append(ports, t)
 	}
 	return append(append(ubus.Table{{Name: "name", Value: sw.Want.Name}}, switchHead(sw)...), ubus.Field{Name: "ports", Value: ports})
 }

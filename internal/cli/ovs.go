@@ -25,7 +25,8 @@ func (a *app) ovsShowCmd() *cobra.Command {
 		Short: "Show bridges of Open vSwitch with their ports",
 		Long: `Shows the bridges of Open vSwitch that netbraid is to keep, with their ports, their
 numbers and VLANs: 10 is the VLAN of untagged frames, 10t a tagged one; without
-any the port lets all through. Ports that others have made are not shown.
+any the port lets all through. RX and TX are packets (octets) that the port's
+device has received and sent. Ports that others have made are not shown.
 With --json: what netbraid.ovs status answers on ubus.`,
 		Example: `  netbraid ovs show
   netbraid ovs show ovs0
@@ -122,14 +123,15 @@ func writeSwitch(w io.Writer, b ubus.Table, colour bool) error {
 	if _, err := fmt.Fprintln(w, head); err != nil {
 		return err
 	}
-	t := table{head: []string{"PORT", "NUMBER", "TYPE", "VLAN", "OPTIONS"}, indent: true}
+	t := table{head: []string{"PORT", "NUMBER", "TYPE", "VLAN", "RX", "TX", "OPTIONS"}, indent: true}
 	for _, p := range tables(b, "ports") {
 		s := func(key string) string { v, _ := p.String(key); return v }
 		num := ""
 		if n, _ := p.Int("number"); n > 0 {
 			num = number(p, "number")
 		}
-		t.row(cell{s("name"), bold}, text(num), text(s("port_type")), text(vlans(p)), text(portOptions(p)))
+		t.row(cell{s("name"), bold}, text(num), text(s("port_type")), text(vlans(p)),
+			text(traffic(p, "rx")), text(traffic(p, "tx")), text(portOptions(p)))
 		switch foreign, _ := p.Bool("foreign"); {
 		case s("error") != "":
 			t.note(red, s("name")+": "+s("error"))
@@ -141,6 +143,18 @@ func writeSwitch(w io.Writer, b ubus.Table, colour bool) error {
 		return nil
 	}
 	return t.write(w, colour)
+}
+
+// traffic is what has gone through a port, in packets and octets as its device
+// counts them; empty when it has no device of its own.
+func traffic(p ubus.Table, dir string) string {
+	st, ok := p.Table("statistics")
+	if !ok {
+		return ""
+	}
+	packets, _ := st.Int(dir + "_packets")
+	size, _ := st.Int(dir + "_bytes")
+	return fmt.Sprintf("%d (%s)", packets, octets(size))
 }
 
 // vlans writes the VLANs of a port as the configuration does.

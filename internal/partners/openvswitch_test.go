@@ -177,6 +177,7 @@ func TestOpenVSwitch(t *testing.T) {
 		})
 	}
 	reach()
+	w.portsCount("eth0", "guests")
 
 	// By hand, and by the API.
 	w.ns.Run("ovs-vsctl --db=" + v.target() + " add-port ovs0 eth2")
@@ -245,6 +246,7 @@ func TestOpenVSwitchKernel(t *testing.T) {
 		}
 		return ""
 	})
+	w.portsCount("eth0", "guests")
 	w.change("network.interface.all", "add_device", "eth1")
 	show := func() string { return w.ns.Run("ovs-dpctl show") }
 	waitText(t, show, "ovs0", "eth0", "eth1", "guests")
@@ -270,6 +272,31 @@ func (w *world) change(path, method, device string) {
 	w.t.Helper()
 	if _, err := w.client.Call(w.t.Context(), path, method, ubus.Table{{Name: "name", Value: device}}); err != nil {
 		w.t.Fatalf("%s %s %s: %v", path, method, device, err)
+	}
+}
+
+// portsCount holds that the status of bridges shows these ports with a number
+// and what has gone through them.
+func (w *world) portsCount(want ...string) {
+	w.t.Helper()
+	bridges, _ := w.call("netbraid.ovs", "status").Array("bridges")
+	counts := map[string]bool{}
+	for _, b := range bridges {
+		ports, _ := b.(ubus.Table).Array("ports")
+		for _, p := range ports {
+			t := p.(ubus.Table)
+			name, _ := t.String("name")
+			number, _ := t.Int("number")
+			stats, _ := t.Table("statistics")
+			rx, _ := stats.Int("rx_packets")
+			tx, _ := stats.Int("tx_bytes")
+			counts[name] = number > 0 && rx > 0 && tx > 0
+		}
+	}
+	for _, name := range want {
+		if !counts[name] {
+			w.t.Errorf("port %s has no number, or no counters: %v", name, bridges)
+		}
 	}
 }
 
