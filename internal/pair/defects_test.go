@@ -139,6 +139,7 @@ func TestDefect10SeveralNamespaces(t *testing.T) {
 	s.want("addresses of phy1", s.addrs("phy1"), "198.51.100.1/24 "+linkLocalOf(s, "host1"))
 	w.ends(one)
 	s.rest()
+	s.want("state of a pair whose namespace is gone", s.status("phy1").State, "waiting for namespace")
 	w.returns(one)
 	s.settle()
 	s.want("addresses after the namespace has come back", s.linuxAddrs("host1"), "198.51.100.1/24")

@@ -87,6 +87,8 @@ func (e *Engine) stateOf(u *unit, attrs []Attr) string {
 		return "removing"
 	case strings.HasPrefix(u.problem, "waiting"):
 		return u.problem
+	case u.active && !e.nsLive(u.ns):
+		return "waiting for namespace" // what is known of it may not be so any more
 	case u.problem != "":
 		return "error"
 	case !u.active && u.phy != dataplane.NoIndex && e.ledger.failed[dpKey(ofPair, u.phy)] != nil:
