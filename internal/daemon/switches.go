@@ -76,8 +76,15 @@ func newSwitches(o Options, log *slog.Logger, deliver func(core.Event)) *switche
 		reports: map[string]model.SwitchState{}, backends: map[string]switchBackend{}, failed: map[string]string{}}
 	s.open = s.openReal
 	s.answers = func() bool { return o.OVSDB.Cert != "" || ovsdb.Available(o.OVSDB.Target) }
-	if _, err := store.ReadSwitches(o.RunDir, &s.memory); err != nil {
+	same, err := store.ReadSwitches(o.RunDir, o.StateDir, &s.memory)
+	if err != nil {
 		log.Warn("who ran the bridges of Open vSwitch is not known any more", "error", err)
+	}
+	if !same {
+		// The database has outlived the boot, and what we have in it; its server may
+		// come later than we do.
+		delete(s.memory.Used, backendKernel)
+		maps.DeleteFunc(s.memory.Chosen, func(_, b string) bool { return b != backendOVSDB })
 	}
 	if s.memory.Chosen == nil || s.memory.Used == nil {
 		s.memory = switchMemory{map[string]string{}, map[string]bool{}}
@@ -261,7 +268,7 @@ func (s *switches) remember(before switchMemory) {
 	if maps.Equal(before.Chosen, s.memory.Chosen) && maps.Equal(before.Used, s.memory.Used) {
 		return
 	}
-	if err := store.SaveSwitches(s.o.RunDir, s.memory); err != nil {
+	if err := store.SaveSwitches(s.o.RunDir, s.o.StateDir, s.memory); err != nil {
 		s.log.Warn("the next process will not know who runs the bridges of Open vSwitch", "error", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +57,7 @@ func (w *ovsWorld) note(s string) {
 
 func newOVSWorld(t *testing.T, dir string) *ovsWorld {
 	w := &ovsWorld{t: t, events: make(chan core.SwitchChanged, 100)}
-	w.s = newSwitches(Options{RunDir: dir}, slog.New(slog.NewTextHandler(testWriter{t}, nil)), func(ev core.Event) { w.events <- ev.(core.SwitchChanged) })
+	w.s = newSwitches(Options{RunDir: filepath.Join(dir, "run"), StateDir: filepath.Join(dir, "lib")}, slog.New(slog.NewTextHandler(testWriter{t}, nil)), func(ev core.Event) { w.events <- ev.(core.SwitchChanged) })
 	w.s.answers = func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.answer }
 	w.s.open = func(name string) (switchBackend, error) {
 		w.mu.Lock()
@@ -117,6 +119,43 @@ func TestSwitchBackends(t *testing.T) {
 	w.s.set(named("a", "c", "d"))
 	w.expect("kernel[d]", "ovsdb[a c]")
 	w.stop()
+}
+
+// TestSwitchNextBoot: after a boot the bridges that are in the database are known,
+// also while its server does not answer yet; those of the kernel are gone.
+func TestSwitchNextBoot(t *testing.T) {
+	dir := t.TempDir()
+	w := newOVSWorld(t, dir)
+	w.s.set(named("k"))
+	w.expect("kernel[k]")
+	w.mu.Lock()
+	w.answer = true
+	w.mu.Unlock()
+	w.s.set(named("k", "o"))
+	w.expect("kernel[k]", "ovsdb[o]")
+	w.stop()
+	w.expect("kernel closed", "ovsdb closed")
+	if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	w = newOVSWorld(t, dir) // no server answers
+	w.s.set(nil)
+	w.expect("ovsdb[]") // what is left in the database goes when it does
+	w.stop()
+	w.expect("ovsdb closed")
+
+	dir = t.TempDir()
+	w = newOVSWorld(t, dir)
+	w.answer = true
+	w.s.set(named("k", "o"))
+	w.expect("ovsdb[k o]")
+	w.stop()
+	if err := os.RemoveAll(filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	w = newOVSWorld(t, dir)
+	w.s.set(named("n", "o"))
+	w.expect("kernel[n]", "ovsdb[o]")
 }
 
 // TestSwitchLeftOvers: bridges of an earlier process that nobody wants any more

@@ -15,8 +15,9 @@ import (
 const (
 	asked = "asked" // what callers of the API have asked for
 	made  = "made"  // what has been made on dataplanes
-	// Who runs the bridges of Open vSwitch.
+	// Who runs the bridges of Open vSwitch, and what of it holds across boots.
 	switches = "switches"
+	bridges  = "bridges"
 )
 
 // SaveAsked writes down what callers have asked for.
@@ -33,11 +34,36 @@ func SaveMade(dir string, v any) error { return save(dir, made, v) }
 // ReadMade reads into v what SaveMade wrote, as ReadAsked.
 func ReadMade(dir string, v any) (bool, error) { return load(dir, made, v) }
 
-// SaveSwitches writes down who runs the bridges of Open vSwitch.
-func SaveSwitches(dir string, v any) error { return save(dir, switches, v) }
+// SaveSwitches writes down who runs the bridges of Open vSwitch: for this boot in
+// dir, and for later ones in lasting.
+func SaveSwitches(dir, lasting string, v any) error {
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = SaveFile(filepath.Join(lasting, bridges), append(b, '\n'), 0o600)
+	}
+	return errors.Join(save(dir, switches, v), err)
+}
 
-// ReadSwitches reads into v what SaveSwitches wrote, as ReadAsked.
-func ReadSwitches(dir string, v any) (bool, error) { return load(dir, switches, v) }
+// ReadSwitches reads into v what SaveSwitches wrote. same: it is of this boot and
+// network namespace. The error is about files that cannot be read: they count
+// as nothing.
+func ReadSwitches(dir, lasting string, v any) (same bool, err error) {
+	same, err = load(dir, switches, v)
+	if same {
+		return true, err
+	}
+	b, lerr := os.ReadFile(filepath.Join(lasting, bridges))
+	if errors.Is(lerr, fs.ErrNotExist) {
+		return false, err
+	}
+	if lerr == nil {
+		lerr = json.Unmarshal(b, v)
+	}
+	if lerr != nil {
+		err = errors.Join(err, fmt.Errorf("read %s: %w", filepath.Join(lasting, bridges), lerr))
+	}
+	return false, err
+}
 
 func save(dir, name string, v any) error {
 	head, err := json.Marshal(currentHeader())
