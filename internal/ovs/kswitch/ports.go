@@ -282,6 +282,6 @@ func (s *ports) failed(name string, st *vportState, err error) {
 	st.err, st.number = err, 0
 	st.retry.failed(s.now)
 	if first {
-		s.m.log.Warn("port cannot be made", "bridge", s.b.name, "port", name, "err", err)
+		s.m.log.Debug("port cannot be made", "bridge", s.b.name, "port", name, "err", err) // who hears Report says it
 	}
 }

@@ -58,6 +58,9 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%s: %+v, want an error with %q", port, p, why)
 		}
 	}
+	if log := w.log.String(); strings.Contains(log, "no such device") {
+		t.Errorf("what Report has told is logged for each port as well:\n%s", log)
+	}
 
 	// A device that comes is taken at once, not with the next retry.
 	s4 := w.station(4, "10.0.0.4/24")
