@@ -190,11 +190,15 @@ func (s *Server) ovsAddPort(r *ubus.Request) {
 			return
 		}
 		s.command(&core.AddSwitchPort{Bridge: bridge, Port: *port}, func(st core.Status) {
-			if st != core.OK {
+			switch st {
+			case core.OK:
+				s.answerProblems(r, problems)
+			case core.InvalidArgument: // what only the devices as they are now tell
+				s.answerProblems(r, []config.Problem{{Pos: config.Pos{File: "ubus"}, Section: "port " + name, Severity: config.Error,
+					Reason: "it cannot be a port of " + bridge + ", which it is built on, or which it is part of"}})
+			default:
 				r.Done(ubus.Status(st))
-				return
 			}
-			s.answerProblems(r, problems)
 		})
 	})
 }

@@ -19,7 +19,8 @@ func ovsBench(t *testing.T) *bench {
 			{Name: "vx", Type: "vxlan", Options: []model.KeyValue{{Key: "key", Value: "7"}, {Key: "remote_ip", Value: "192.0.2.7"}}}}}
 	b.step(core.Configured{Config: &config.Config{
 		Devices: []*config.Device{{Name: "ovs0", Type: config.OpenVSwitch, Ports: []string{"eth0"}, Switch: sw},
-			{Name: "vx", Type: config.VPort, Bridge: "ovs0", VPort: &sw.Ports[1]}},
+			{Name: "vx", Type: config.VPort, Bridge: "ovs0", VPort: &sw.Ports[1]},
+			{Name: "ovs0.5", Type: config.VLAN, Parent: "ovs0", VID: 5, Implied: true}},
 		Interfaces: []*config.Interface{{Name: "a", Proto: "static", Device: "ovs0", Auto: true}},
 	}})
 	return b
@@ -87,6 +88,7 @@ func TestSwitchPorts(t *testing.T) {
 		{"add_port", args("bridge", "ovs0", "port", "in", "port_type", "internal", "tag", int32(5)), ubus.StatusOK, ok},
 		{"add_port", args("bridge", "ovs0", "port", "eth0"), ubus.StatusOK, `"ok":false,"problems":[{"file":"ubus"`},
 		{"add_port", args("bridge", "br0", "port", "eth7"), ubus.StatusOK, "there is no device br0 of type openvswitch"},
+		{"add_port", args("bridge", "ovs0", "port", "ovs0.5"), ubus.StatusOK, "which it is built on"},
 		{"add_port", args("bridge", "ovs0"), ubus.StatusInvalidArgument, ""},
 		{"add_port", args("bridge", "ovs0", "port", "x", "options", ubus.Table{}), ubus.StatusInvalidArgument, ""},
 		{"del_port", args("bridge", "ovs0", "port", "eth0"), ubus.StatusNotFound, ""},

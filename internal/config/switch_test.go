@@ -251,11 +251,12 @@ func TestDiffSwitches(t *testing.T) {
 // TestParsePort: a port that is added beside the files is checked as a section
 // would be, and clashes with what they have.
 func TestParsePort(t *testing.T) {
-	base, problems := parseText(t, ovsText+"config device\n option name eth8\n option mtu 1400\nconfig device\n option name k\n option type openvswitch\n option backend kernel\n", Options{})
+	base, problems := parseText(t, ovsText+"config device\n option name eth8\n option mtu 1400\nconfig device\n option name k\n option type openvswitch\n option backend kernel\nconfig device\n option name br7\n option type bridge\n list ports eth7\n", Options{})
 	if len(problems) > 0 {
 		t.Fatal(texts(problems))
 	}
 	for _, c := range []struct{ name, opts, want string }{
+		{"eth7", "bridge=ovs0", "contradicts section device br7"},
 		{"eth9", "bridge=ovs0", ""},
 		{"eth8", "bridge=ovs0 tag=5", ""}, // a section has settings for it
 		{"in", "bridge=ovs0 port_type=internal number=8 trunks=10-20", ""},

@@ -241,6 +241,12 @@ func (p *parser) portOf(s *section, port *model.SwitchPort, b *Device) {
 			draft.numbers[o.Number] = p.devSec[b.Name]
 		}
 	}
+	for _, o := range p.devs {
+		if port.Type == "" && o.Name != b.Name && (o.Type == Bridge || o.Type == OpenVSwitch) && slices.Contains(o.Ports, port.Name) {
+			p.invalid(s, s.find("bridge"), "", p.contradicts(p.sectionOf(o))+": a port of that bridge", "each port in one bridge")
+			return
+		}
+	}
 	p.devSec[port.Name] = s
 	if _, ok := p.joinSwitch(p.devs[port.Name], draft); ok {
 		p.freePort(s, port, map[string]bool{})
