@@ -26,6 +26,8 @@ type Pair struct {
 	// AutoSubif: sub-interfaces of the phy and VLANs on the companion become
 	// pairs by themselves.
 	AutoSubif bool
+	// MPLS: the phy and its sub-interfaces take packets with labels.
+	MPLS bool
 	// TUN: the companion has no Ethernet header. Only with a dataplane of type
 	// VPP.
 	TUN bool
@@ -52,6 +54,7 @@ var pairOptions = newGroup("pair", "A `config pair` section: an interface of a d
 	spec{name: "netns", kind: text, allow: allowNetNS, def: "the daemon's own", meaning: "network namespace of the companion", set: func(t *target, v value) { t.p.netns(t, &v, &t.pair.NetNS) }},
 	spec{name: "sync", kind: yesno, def: "1", meaning: "take over to Linux what is changed in the dataplane: state, MTU, addresses", set: setPair(func(d *Pair, v value) { d.Sync = v.yes() })},
 	spec{name: "auto_subif", kind: yesno, def: "0", meaning: "sub-interfaces of the phy and VLANs on the companion are paired by themselves", set: setPair(func(d *Pair, v value) { d.AutoSubif = v.yes() })},
+	spec{name: "mpls", kind: yesno, def: "0", meaning: "the interface and its sub-interfaces take packets with MPLS labels", set: setPair(func(d *Pair, v value) { d.MPLS = v.yes() })},
 	spec{name: "tun", kind: yesno, def: "0", meaning: "type vpp: a companion without Ethernet header (TUN), for an interface that has none", set: setPair(func(d *Pair, v value) { d.TUN = v.yes() })},
 	spec{name: "queues", kind: number, min: 1, max: 255, def: "1", meaning: "queues of the companion", set: setPair(func(d *Pair, v value) { d.Queues = uint8(v.n) })},
 	spec{name: "enabled", kind: yesno, def: "1", meaning: "0: leave the section out"},
@@ -312,7 +315,7 @@ func diffPair(a, b *Pair) Verdict {
 	switch {
 	case a.Dataplane != b.Dataplane, a.Phy != b.Phy, a.Host != b.Host, a.NetNS != b.NetNS, a.TUN != b.TUN, a.Queues != b.Queues:
 		return Recreate
-	case a.Sync != b.Sync, a.AutoSubif != b.AutoSubif:
+	case a.Sync != b.Sync, a.AutoSubif != b.AutoSubif, a.MPLS != b.MPLS:
 		return Live
 	}
 	return Keep

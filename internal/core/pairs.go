@@ -236,7 +236,7 @@ func (c *Core) setPairs(p *Plane) {
 			p.netns[w.NetNS] = c.usePairNS(p, w.NetNS)
 		}
 		specs = append(specs, pair.Spec{Name: w.Name, Phy: w.Phy, Host: w.Host, NetNS: w.NetNS, NS: p.netns[w.NetNS],
-			Sync: w.Sync, AutoSubif: w.AutoSubif, TUN: w.TUN, Queues: w.Queues})
+			Sync: w.Sync, AutoSubif: w.AutoSubif, MPLS: w.MPLS, TUN: w.TUN, Queues: w.Queues})
 	}
 	p.spaces = slices.Sorted(maps.Values(p.netns)) // those that are left tell what they tell
 	p.Pairs.SetPairs(c.now, specs)

@@ -302,6 +302,10 @@ func (e *Engine) takeBack(u *unit) bool {
 		}
 	}
 	i := e.dp.ifaces[u.phy]
+	if k := dpKey(ofMPLS, u.phy); u.mpls && i.MPLS && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
+		e.emit(k, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy})
+		left = true
+	}
 	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 || i.Table6 != 0) &&
 		(e.ledger.failed[k] == nil || e.ledger.busy(k)) {
 		e.emit(k, dataplane.Op{Kind: dataplane.SetTable, Index: u.phy, Value: dataplane.MainTable})

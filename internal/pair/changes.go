@@ -275,6 +275,8 @@ func (e *Engine) object(k key, op *dataplane.Op) string {
 		return "carrier of " + name
 	case ofUp:
 		return "admin state of " + name
+	case ofMPLS:
+		return "labels on " + name
 	case ofAddr:
 		return fmt.Sprintf("address %s on %s", k.prefix, name)
 	case ofNeigh:

@@ -156,3 +156,37 @@ func TestNotKept(t *testing.T) {
 	s.ignores = nil
 	s.settle()
 }
+
+// TestMPLS: interfaces take labels where that is configured, as long as it is;
+// what somebody else has switched on stays.
+func TestMPLS(t *testing.T) {
+	caps := vppCaps
+	caps.MPLS = true
+	on, off := spec(0, 0), spec(1, 0)
+	on.MPLS = true
+	s := newScene(t, memory.Options{Caps: caps}, on, off)
+	s.linux0(addVLAN(s.host("host0").Index, "a", 5, false, 0))
+	s.outside(dataplane.Op{Kind: dataplane.SetMPLS, Index: s.phy("phy1").Index, On: true})
+	takes := func(want string) {
+		t.Helper()
+		got := ""
+		for _, n := range []string{"phy0", "phy0.5", "phy1"} {
+			if i := s.dp.Named(n); i != nil && i.MPLS {
+				got += n + " "
+			}
+		}
+		s.want("interfaces that take labels", got, want)
+	}
+	takes("phy0 phy0.5 phy1 ")
+	on.MPLS = false
+	s.configure(on, off)
+	s.settle()
+	takes("phy1 ")
+	on.MPLS = true
+	s.configure(on, off)
+	s.settle()
+	takes("phy0 phy0.5 phy1 ")
+	s.configure(off)
+	s.settle()
+	takes("phy1 ")
+}

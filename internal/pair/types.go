@@ -25,8 +25,11 @@ type Spec struct {
 	// AutoSubif: VLAN links on the companion and sub-interfaces of the phy are
 	// paired as they come.
 	AutoSubif bool
-	TUN       bool
-	Queues    uint8 // of the companion; 0: one
+	// MPLS: the phy and its sub-interfaces take packets with labels. What was not
+	// asked for is left as it is.
+	MPLS   bool
+	TUN    bool
+	Queues uint8 // of the companion; 0: one
 }
 
 // Options are what an Engine has to know.

@@ -126,6 +126,7 @@ type unit struct {
 	loggedUp   bool
 	wakeAt     time.Time
 	dirtyAddrs bool
+	mpls       bool // we have it take labels
 }
 
 // tomb is an address that has just gone.

@@ -2,10 +2,12 @@ package router
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"netbraid/internal/nstest"
 	"netbraid/internal/vmtest"
 )
 
@@ -126,4 +128,41 @@ func TestRouterVRF(t *testing.T) {
 		return ""
 	})
 	w.reaches("the host", w.one.Try, "192.168.1.1")
+}
+
+// TestRouterMPLS: packets with a label go where the control namespace's route of
+// the label says, and routes push labels.
+func TestRouterMPLS(t *testing.T) {
+	vmtest.Require(t)
+	for _, m := range []string{"mpls_router", "mpls_iptunnel"} {
+		if out, err := exec.Command("modprobe", m).CombinedOutput(); err != nil {
+			t.Fatalf("modprobe %s: %v: %s", m, err, out)
+		}
+	}
+	w := newWorld(t)
+	w.write("network", strings.ReplaceAll(w.read("network"), "option phy", "option mpls '1'\n\toption phy"))
+	for _, ns := range []*nstest.NS{w.control, w.one, w.second} {
+		ns.Run("sysctl -qw net.mpls.platform_labels=1000")
+	}
+	w.second.Run("sysctl -qw net.mpls.conf.eth0.input=1")
+	w.start()
+	w.live()
+	w.reaches("the control namespace", w.control.Try, "10.0.0.2")
+	w.one.IP("route replace default encap mpls 100 via 192.168.1.1")
+	w.second.IP("-M route add 200 via inet 192.168.2.2 dev eth1")
+	w.second.IP("route add 192.168.1.0/24 via 10.0.0.1")
+	w.control.IP("-M route add 100 as 200 via inet 10.0.0.2 dev e0")
+	w.eventually(30*time.Second, func() string {
+		out := w.forward.Run("ip -M route show")
+		if !strings.Contains(out, "100 as to 200 via inet 10.0.0.2 dev wan") {
+			return "the forwarding namespace has:\n" + out
+		}
+		return ""
+	})
+	w.reaches("host one, with a label that is swapped,", w.one.Try, "192.168.2.2")
+	w.control.IP("-M route replace 100 via inet 10.0.0.2 dev e0")
+	w.reaches("host one, with a label that is popped,", w.one.Try, "192.168.2.2")
+	w.one.IP("route replace default via 192.168.1.1")
+	w.control.IP("route add 192.168.2.0/24 encap mpls 200 via 10.0.0.2")
+	w.reaches("host one, whose packets get a label,", w.one.Try, "192.168.2.2")
 }
