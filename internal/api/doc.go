@@ -34,7 +34,7 @@
 // # Object netbraid.pair
 //
 //	list    {"pairs": [{"name", "dataplane", "phy", "host", "netns", "sync",
-//	        "auto_subif", "tun", "queues", "added" (at run time)}], "more": n}
+//	        "auto_subif", "mpls", "tun", "queues", "added" (at run time)}], "more": n}
 //	status  {"dataplanes": [{"name", "type", "socket" or "netns", "state" (live,
 //	        reading, connecting, waiting), "error", "retry-in-ms", "since" (s),
 //	        "version", "missing", "pending", "in-flight", "errors", "pairs":

@@ -17,7 +17,7 @@ var pairMethods = []ubus.Method{
 	method("list"),
 	method("status", arg("dataplane", ubus.TypeString), arg("pair", ubus.TypeString)),
 	method("add", arg("name", ubus.TypeString), arg("dataplane", ubus.TypeString), arg("phy", ubus.TypeString), arg("host", ubus.TypeString),
-		arg("netns", ubus.TypeString), arg("sync", ubus.TypeBool), arg("auto_subif", ubus.TypeBool), arg("tun", ubus.TypeBool), arg("queues", ubus.TypeInt32)),
+		arg("netns", ubus.TypeString), arg("sync", ubus.TypeBool), arg("auto_subif", ubus.TypeBool), arg("mpls", ubus.TypeBool), arg("tun", ubus.TypeBool), arg("queues", ubus.TypeInt32)),
 	method("del", arg("name", ubus.TypeString)),
 }
 
@@ -41,7 +41,7 @@ func (s *Server) pairList(r *ubus.Request) {
 // pairWanted is a pair as configured or added.
 func pairWanted(p *config.Pair, added bool) ubus.Table {
 	return ubus.Table{{Name: "name", Value: p.Name}, {Name: "dataplane", Value: p.Dataplane}, {Name: "phy", Value: p.Phy}, {Name: "host", Value: p.Host},
-		{Name: "netns", Value: p.NetNS}, {Name: "sync", Value: p.Sync}, {Name: "auto_subif", Value: p.AutoSubif}, {Name: "tun", Value: p.TUN},
+		{Name: "netns", Value: p.NetNS}, {Name: "sync", Value: p.Sync}, {Name: "auto_subif", Value: p.AutoSubif}, {Name: "mpls", Value: p.MPLS}, {Name: "tun", Value: p.TUN},
 		{Name: "queues", Value: int32(p.Queues)}, {Name: "added", Value: added}}
 }
 

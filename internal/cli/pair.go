@@ -165,7 +165,7 @@ func attempts(e ubus.Table) string {
 
 func (a *app) pairAddCmd() *cobra.Command {
 	var plane, phy, host, netns string
-	var noSync, auto, tun bool
+	var noSync, auto, mpls, tun bool
 	var queues uint8
 	c := a.client(&cobra.Command{
 		Use:   "add PAIR",
@@ -191,7 +191,7 @@ became of it.`,
 			for _, f := range []struct {
 				flag, name string
 				value      any
-			}{{"dataplane", "dataplane", plane}, {"host", "host", host}, {"netns", "netns", netns}, {"auto-subif", "auto_subif", auto}, {"tun", "tun", tun}, {"queues", "queues", int32(queues)}} {
+			}{{"dataplane", "dataplane", plane}, {"host", "host", host}, {"netns", "netns", netns}, {"auto-subif", "auto_subif", auto}, {"mpls", "mpls", mpls}, {"tun", "tun", tun}, {"queues", "queues", int32(queues)}} {
 				if c.Flags().Changed(f.flag) {
 					t = append(t, ubus.Field{Name: f.name, Value: f.value})
 				}
@@ -206,6 +206,7 @@ became of it.`,
 	f.StringVar(&netns, "netns", "", "network `namespace` of the companion (default: the daemon's own)")
 	f.BoolVar(&noSync, "no-sync", false, "do not take over to Linux what is changed in the dataplane")
 	f.BoolVar(&auto, "auto-subif", false, "pair sub-interfaces and VLANs by themselves")
+	f.BoolVar(&mpls, "mpls", false, "take labelled packets")
 	f.BoolVar(&tun, "tun", false, "a companion without Ethernet header")
 	f.Uint8Var(&queues, "queues", 1, "`number` of queues of the companion")
 	return c
