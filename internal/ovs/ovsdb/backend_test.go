@@ -304,9 +304,17 @@ func portErrors(w *world) {
 	w.vsctl("del-port hand")
 	b.watch(nil)
 	// The device comes: ovs-vswitchd takes it by itself.
-	w.ns.Veth("nodev0", "peer0", nil)
-	want[4] = "nodev0+"
-	b.wait("br0 there " + strings.Join(want, " "))
+	for range 2 {
+		w.ns.Veth("nodev0", "peer0", nil)
+		want[4] = "nodev0+"
+		b.wait("br0 there " + strings.Join(want, " "))
+		w.ns.IP("link del nodev0")
+		want[4] = "nodev0+(its device has gone; it is used again when it comes back)"
+		if w.datapath == "system" { // where the port goes with its device
+			want[4] = "nodev0(could not open network device nodev0 (No such device))"
+		}
+		b.wait("br0 there " + strings.Join(want, " "))
+	}
 	if n := strings.Count(b.said(), "ovsdb: wrote"); n != 4 {
 		t.Errorf("%d transactions, not 4", n)
 	}

@@ -148,6 +148,10 @@ func number(row rfc7047.Row) (uint32, string) {
 	n, _ := row.Int("ofport")
 	err := row.Text("error")
 	if n > 0 && n <= localPort {
+		// Of a device that goes ovs-vswitchd keeps the number, and says nothing.
+		if index, ok := row.Int("ifindex"); ok && index == 0 && err == "" && (row.Text("type") == "" || row.Text("type") == system) {
+			err = "its device has gone; it is used again when it comes back"
+		}
 		return uint32(n), err
 	}
 	return 0, cmp.Or(err, "ovs-vswitchd has not added it: its log says why")

@@ -14,7 +14,7 @@ var columns = map[string][]string{
 	"Open_vSwitch": {"bridges", "cur_cfg", "next_cfg", "datapath_types", "iface_types"},
 	"Bridge":       {"name", "ports", "datapath_type", "fail_mode", "controller", "stp_enable", "rstp_enable", "other_config", "external_ids"},
 	"Port":         {"name", "interfaces", "tag", "trunks", "vlan_mode", "bond_mode", "lacp", "external_ids"},
-	"Interface":    {"name", "type", "options", "ofport", "ofport_request", "error", "mac_in_use", "external_ids"},
+	"Interface":    {"name", "type", "options", "ofport", "ofport_request", "error", "ifindex", "mac_in_use", "external_ids"},
 	"Controller":   {"target", "external_ids"},
 }
 
