@@ -211,7 +211,9 @@ func TestDefect11NewPairGetsAddresses(t *testing.T) {
 		op.Index = phy
 		w.dp.Outside(&op)
 	}
-	w.configure(spec(0, 0))
+	sp := spec(0, 0)
+	sp.Sync = false // only later changes are not taken over
+	w.configure(sp)
 	s.settle()
 	check := func() {
 		t.Helper()
@@ -355,6 +357,9 @@ func TestDefect15Peer(t *testing.T) {
 	if !slices.ContainsFunc(s.dp.Has().Routes, func(r dataplane.Route) bool { return r.Key.Prefix == prefix("192.0.2.9/32") }) {
 		t.Errorf("no route to the peer: %+v", s.dp.Has().Routes)
 	}
+	// The length of a peer's prefix is not that of the address.
+	s.linux0(addrMsg(unix.RTM_NEWADDR, h, prefix("203.0.113.1/24"), netip.MustParseAddr("198.51.100.9")))
+	s.want("addresses", s.addrs("phy0"), "192.0.2.1/32 203.0.113.1/32 "+linkLocalOf(s, "host0"))
 }
 
 // TestDefect15Overlap: an address that the dataplane refuses is shown, tried

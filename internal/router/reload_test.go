@@ -142,3 +142,46 @@ func TestReloadDataplane(t *testing.T) {
 		})
 	})
 }
+
+// TestCompanionNamespaceGone: a pair whose companion's namespace is gone is not
+// shown as up, goes on when it comes back, and keeps no namespace alive.
+func TestCompanionNamespaceGone(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(w.dir, "blue")
+	blue := nstest.New(t)
+	link := func(ns *nstest.NS) {
+		t.Helper()
+		if err := os.Symlink(path(ns), file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(blue)
+	w.write("network", strings.Replace(w.read("network"), "option phy 'lan'", "option phy 'lan'\n\toption netns '"+file+"'", 1))
+	w.start()
+	state := func(want string) {
+		t.Helper()
+		w.eventually(20*time.Second, func() string {
+			out, err := w.run("pair", "list", "e1")
+			if err != nil || !strings.Contains(out, want) {
+				return fmt.Sprint(out, err)
+			}
+			return ""
+		})
+	}
+	state(" up\n")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	state("waiting for namespace")
+	next := nstest.New(t) // another one of the same name
+	link(next)
+	state(" up\n")
+	w.eventually(10*time.Second, func() string { _, err := next.Try("ip", "link", "show", "dev", "e1"); return errText(err) })
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
