@@ -169,6 +169,7 @@ func TestCompanionNamespaceGone(t *testing.T) {
 		})
 	}
 	state(" up\n")
+	time.Sleep(time.Second) // at rest: nothing has the pair looked at by the way
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
