@@ -33,13 +33,12 @@ func TestMain(m *testing.M) {
 //	host one (192.168.1.2) - lan [forward] wan - second router - host two (192.168.2.2)
 //	                         e1 [control] e0
 type world struct {
-	t                              testing.TB
-	control, forward, second       *nstest.NS
-	one, two                       *nstest.NS
-	dir                            string
-	netbraid                       *exec.Cmd
-	controlBird, secondBird        *bird
-	routesFrom, routesTo, routesOf int
+	t                        testing.TB
+	control, forward, second *nstest.NS
+	one, two                 *nstest.NS
+	dir                      string
+	netbraid                 *exec.Cmd
+	controlBird, secondBird  *bird
 }
 
 // path is the file of a namespace of this process, for others.
