@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"netbraid/rtnl"
@@ -34,36 +35,50 @@ type attrs struct {
 	raw   map[string]uint32
 	canon map[rtnl.Route]uint32
 	// recent has spellings that came lately, each in the place of its hash.
-	recent [256]spelling
+	recent  [256]spelling
+	scratch []byte
 }
 
+// spelling is how a message says attributes: what of its fixed part counts, and
+// its attributes but those of the key.
 type spelling struct {
-	raw string
-	id  uint32
+	head uint64
+	rest string
+	id   uint32
+}
+
+// headSize is how long the fixed part is where a spelling is one string.
+const headSize = 8
+
+// spell joins the parts of a spelling.
+func spell(b []byte, head uint64, rest []byte) []byte {
+	return append(binary.LittleEndian.AppendUint64(b, head), rest...)
 }
 
 // place gives a spelling's place in recent. What differs from route to route is
 // the gateway and the link, which come last.
-func place(raw []byte) uint8 {
+func place(rest []byte) uint8 {
 	var h uint64
-	if n := len(raw); n >= 16 {
-		h = ne.Uint64(raw[n-16:])*0x9e3779b97f4a7c15 ^ ne.Uint64(raw[n-8:])*0xd6e8feb86659fd93
+	if n := len(rest); n >= 16 {
+		h = ne.Uint64(rest[n-16:])*0x9e3779b97f4a7c15 ^ ne.Uint64(rest[n-8:])*0xd6e8feb86659fd93
+	} else if n >= 8 {
+		h = ne.Uint64(rest[n-8:]) * 0xd6e8feb86659fd93
 	}
 	return uint8(h >> 56)
 }
 
-// byOctets gives the id of attributes that have come in this spelling before.
-func (a *attrs) byOctets(raw []byte) (uint32, bool) {
-	r := &a.recent[place(raw)]
-	if r.id != 0 && r.raw == string(raw) {
+// bySpelling gives the id of attributes that have come in this spelling before.
+func (a *attrs) bySpelling(head uint64, rest []byte) (uint32, bool) {
+	r := &a.recent[place(rest)]
+	if r.id != 0 && r.head == head && r.rest == string(rest) {
 		return r.id, true
 	}
-	id, ok := a.raw[string(raw)]
+	a.scratch = spell(a.scratch[:0], head, rest)
+	id, ok := a.raw[string(a.scratch)]
 	if ok {
-		e := &a.list[id]
-		for _, s := range e.raws {
-			if s == string(raw) {
-				*r = spelling{s, id}
+		for _, s := range a.list[id].raws {
+			if s == string(a.scratch) {
+				*r = spelling{head, s[headSize:], id}
 			}
 		}
 	}
@@ -93,10 +108,10 @@ func (a *attrs) byValue(r *rtnl.Route) uint32 {
 	return id
 }
 
-// remember notes that raw spells the attributes of id.
-func (a *attrs) remember(raw []byte, id uint32) {
+// remember notes that this spells the attributes of id.
+func (a *attrs) remember(head uint64, rest []byte, id uint32) {
 	if e := &a.list[id]; len(e.raws) < rawsMax {
-		s := string(raw)
+		s := string(spell(nil, head, rest))
 		e.raws = append(e.raws, s)
 		a.raw[s] = id
 	}
@@ -143,7 +158,7 @@ func (a *attrs) forget(id uint32) {
 	delete(a.canon, e.route)
 	for _, s := range e.raws {
 		delete(a.raw, s)
-		if r := &a.recent[place([]byte(s))]; r.id == id {
+		if r := &a.recent[place([]byte(s[headSize:]))]; r.id == id {
 			*r = spelling{}
 		}
 	}

@@ -95,7 +95,7 @@ func (l *layout) learn(body []byte) {
 }
 
 // split reads the body of a route message into t.k4 or t.k6 and the rest of its
-// octets, in order, into t.raw. It is false for what is not plain: source
+// octets, in order, into t.head and t.rest. It is false for what is not plain: source
 // routing, MPLS, a lifetime, anything malformed.
 func (t *Table) split(body []byte) (family uint8, plain bool) {
 	if len(body) < sizeofRtMsg || body[2] != 0 {
@@ -106,8 +106,7 @@ func (t *Table) split(body []byte) (family uint8, plain bool) {
 	if flags&unix.RTM_F_CLONED != 0 {
 		return 0, false
 	}
-	raw := append(t.raw[:0], family, body[5], body[6], body[7])
-	raw = ne.AppendUint32(raw, flags&^volatile)
+	t.head = uint64(family) | uint64(body[5])<<8 | uint64(body[6])<<16 | uint64(body[7])<<24 | uint64(flags&^volatile)<<32
 	l := &t.layouts[len(body)>>2%len(t.layouts)]
 	if l.fits(body) {
 		table, prio, dst := uint32(body[4]), uint32(0), []byte(nil)
@@ -120,19 +119,20 @@ func (t *Table) split(body []byte) (family uint8, plain bool) {
 		if l.dst != 0 {
 			dst = body[l.dst:l.dstEnd]
 		}
-		t.raw = append(raw, body[l.from:l.to]...)
+		t.rest = body[l.from:l.to]
 		return t.splitKey(family, body, dst, table, prio)
 	}
-	if family, plain = t.splitSlow(body, raw); plain {
+	if family, plain = t.splitSlow(body); plain {
 		l.learn(body)
 	}
 	return family, plain
 }
 
 // splitSlow looks for the attributes.
-func (t *Table) splitSlow(body, raw []byte) (family uint8, plain bool) {
+func (t *Table) splitSlow(body []byte) (family uint8, plain bool) {
 	table, prio := uint32(body[4]), uint32(0)
 	var dst []byte
+	raw := t.raw[:0]
 	for b := body[sizeofRtMsg:]; len(b) >= sizeofRtAttr; {
 		n := int(ne.Uint16(b))
 		if n < sizeofRtAttr || n > len(b) {
@@ -163,7 +163,7 @@ func (t *Table) splitSlow(body, raw []byte) (family uint8, plain bool) {
 		}
 		b = b[next:]
 	}
-	t.raw = raw
+	t.raw, t.rest = raw, raw
 	return t.splitKey(body[0], body, dst, table, prio)
 }
 

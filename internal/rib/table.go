@@ -45,6 +45,8 @@ type Table struct {
 
 	layouts [8]layout
 	raw     []byte // scratch of split
+	head    uint64 // of the message that split has read, with rest: see spelling
+	rest    []byte
 	k4      key4
 	k6      key6
 	route   rtnl.Route
@@ -138,13 +140,13 @@ func (t *Table) Delete(body []byte) (key model.RouteKey, changed bool, err error
 // put is the usual case: one route for the key, before and after. done is false
 // for the others, which have changed nothing yet.
 func put[K hashed[K]](t *Table, s *slots[K], k K, body []byte, flags uint16, dump bool) (changed, done bool) {
-	id, known := t.attrs.byOctets(t.raw)
+	id, known := t.attrs.bySpelling(t.head, t.rest)
 	if !known {
 		if ok, err := decode(body, &t.route); err != nil || !ok {
 			return false, false
 		}
 		id = t.attrs.byValue(&t.route)
-		t.attrs.remember(t.raw, id)
+		t.attrs.remember(t.head, t.rest, id)
 	}
 	h := k.hash(s.seed)
 	if len(s.e) == 0 {
@@ -200,7 +202,7 @@ func cut[K hashed[K]](t *Table, s *slots[K], k K) (changed, done bool) {
 	if _, was := t.displaced[h]; was {
 		t.ambiguous = true
 	}
-	id, known := t.attrs.byOctets(t.raw)
+	id, known := t.attrs.bySpelling(t.head, t.rest)
 	if !known || id != s.e[i].attr {
 		return false, false
 	}
