@@ -225,7 +225,11 @@ func (s *slots[K]) remove(i int) {
 	s.kept.clear(i)
 	s.e[i].attr = left
 	s.dead++
-	if next := (i + 1) % len(s.e); s.e[next].attr != 0 {
+	next := i + 1
+	if next == len(s.e) {
+		next = 0
+	}
+	if s.e[next].attr != 0 {
 		return
 	}
 	for s.e[i].attr == left {
