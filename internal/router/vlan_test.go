@@ -105,7 +105,12 @@ func TestRouterVRF(t *testing.T) {
 	w.control.IP("link add red type vrf table 10")
 	w.control.IP("link set red up")
 	w.control.IP("link set e1 master red")
-	w.control.IP("route add 172.16.0.0/16 via 192.168.1.2 table 10")
+	w.eventually(60*time.Second, func() string { // its connected route comes to the table first
+		if out, err := w.control.Try("ip", "route", "replace", "172.16.0.0/16", "via", "192.168.1.2", "table", "10"); err != nil {
+			return out
+		}
+		return ""
+	})
 	w.control.IP("route add 172.16.0.0/16 via 10.0.0.2")
 	w.eventually(60*time.Second, func() string {
 		ten, err := w.forward.Try("ip", "route", "show", "table", "10")
