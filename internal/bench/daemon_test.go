@@ -104,7 +104,7 @@ func BenchmarkPairs(b *testing.B) {
 		})
 		return float64(r.CPU-since.CPU) / float64(n) / 1e3, r.Values["losses"]
 	}
-	const pace = 200_000
+	const pace = 400_000
 	s := samples{}
 	lost := 0.0
 	for range 3 {

@@ -79,7 +79,10 @@ type entries struct {
 	free   uint32 // first of the free entries, linked
 	n      int
 	index  []uint32
-	seed   uint64
+	// tags has some of each key's hash beside its id, so that a search need not
+	// look at the entries of others.
+	tags []uint8
+	seed uint64
 }
 
 // at is the entry of an id.
@@ -108,9 +111,15 @@ func (k *entryKey) hash(seed uint64) uint64 {
 const indexGroup = 16
 
 func (t *entries) home(k *entryKey) int {
+	i, _ := t.begin(k)
+	return i
+}
+
+// begin is where the search for a key begins, and the key's tag.
+func (t *entries) begin(k *entryKey) (int, uint8) {
 	h := k.hash(t.seed)
 	g, _ := bits.Mul64(h, uint64(len(t.index)/indexGroup))
-	return int(g)*indexGroup + int(h&(indexGroup-1))
+	return int(g)*indexGroup + int(h&(indexGroup-1)), uint8(h>>8)&^(indexGroup-1) | uint8(h&(indexGroup-1))
 }
 
 // find gives the id of a key, 0 for none.
@@ -118,9 +127,9 @@ func (t *entries) find(k *entryKey) uint32 {
 	if t.n == 0 {
 		return 0
 	}
-	for i := t.home(k); ; {
+	for i, tag := t.begin(k); ; {
 		id := t.index[i]
-		if id == 0 || t.at(id).entryKey == *k {
+		if id == 0 || t.tags[i] == tag && t.at(id).entryKey == *k {
 			return id
 		}
 		if i++; i == len(t.index) {
@@ -147,9 +156,9 @@ func (t *entries) add(k *entryKey) uint32 {
 }
 
 func (t *entries) place(id uint32) {
-	for i := t.home(&t.at(id).entryKey); ; {
+	for i, tag := t.begin(&t.at(id).entryKey); ; {
 		if t.index[i] == 0 {
-			t.index[i] = id
+			t.index[i], t.tags[i] = id, tag
 			return
 		}
 		if i++; i == len(t.index) {
@@ -177,6 +186,7 @@ func (t *entries) grow() {
 	n := max(len(t.index)*3/2, 64)
 	old := t.index
 	t.index = make([]uint32, (n+indexGroup-1)/indexGroup*indexGroup)
+	t.tags = make([]uint8, len(t.index))
 	for _, id := range old {
 		if id != 0 {
 			t.place(id)
@@ -202,7 +212,7 @@ func (t *entries) remove(id uint32) {
 		}
 		h := t.home(&t.at(t.index[j]).entryKey)
 		if i <= j && (h <= i || h > j) || i > j && h <= i && h > j {
-			t.index[i] = t.index[j]
+			t.index[i], t.tags[i] = t.index[j], t.tags[j]
 			i = j
 		}
 	}
@@ -213,7 +223,9 @@ func (t *entries) remove(id uint32) {
 }
 
 // bytes is the memory of all of it.
-func (t *entries) bytes() int { return len(t.chunks)*chunkSize*entrySize + len(t.index)*4 }
+func (t *entries) bytes() int {
+	return len(t.chunks)*chunkSize*entrySize + len(t.index)*4 + len(t.tags)
+}
 
 var be = binary.BigEndian
 
