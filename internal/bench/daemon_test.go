@@ -110,7 +110,7 @@ func BenchmarkPairs(b *testing.B) {
 	for range 3 {
 		begin := d.ask("quiesce")
 		feed.ask("fillat %d", pace)
-		cpu, l := until(begin, n)
+		cpu, _ := until(begin, n)
 		s.add("add", cpu)
 
 		begin = d.ask("quiesce")
@@ -129,9 +129,8 @@ func BenchmarkPairs(b *testing.B) {
 
 		begin = d.ask("quiesce")
 		feed.ask("dropat %d", pace)
-		cpu, l = until(begin, 0)
+		cpu, lost = until(begin, 0)
 		s.add("del", cpu)
-		lost = l
 	}
 	detail := fmt.Sprintf("user and system time of the whole daemon, receiving included; median of 3 rounds of %d routes at %d/s, %.0f losses", n, pace, lost)
 	atMost(b, "pairs: from a notification to VPP's answer", median(s["add"]), " µs", 2, "%s; a removal %.3g µs", detail, median(s["del"]))
