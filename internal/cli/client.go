@@ -99,6 +99,20 @@ func (c *client) failed(object, method string, err error) error {
 	return fmt.Errorf("%s %s: %w", object, method, err)
 }
 
+// names gives the names of the members of a list that a method answers.
+func (c *client) names(ctx context.Context, object, method, list string) ([]string, error) {
+	t, err := c.call(ctx, object, method, nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range tables(t, list) {
+		s, _ := m.String("name")
+		names = append(names, s)
+	}
+	return names, nil
+}
+
 // interfaceCall calls a method for one interface.
 func (c *client) interfaceCall(ctx context.Context, name, method string) (ubus.Table, error) {
 	t, err := c.call(ctx, "network.interface", method, ubus.Table{{Name: "interface", Value: name}})

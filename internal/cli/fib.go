@@ -41,12 +41,7 @@ With --json: what netbraid.pair status answers on ubus.`,
 			}
 			t, err := bus.call(c.Context(), "netbraid.pair", "status", ask)
 			if len(args) == 1 && errors.Is(err, ubus.StatusNotFound) {
-				all, _ := bus.call(c.Context(), "netbraid.pair", "status", nil)
-				var names []string
-				for _, p := range tables(all, "dataplanes") {
-					s, _ := p.String("name")
-					names = append(names, s)
-				}
+				names, _ := bus.names(c.Context(), "netbraid.pair", "status", "dataplanes")
 				return noSuch("dataplane", args[0], names)
 			}
 			if err != nil {
@@ -62,21 +57,7 @@ With --json: what netbraid.pair status answers on ubus.`,
 
 // writePlanes prints how each dataplane stands.
 func writePlanes(w io.Writer, planes []ubus.Table, colour bool) error {
-	if len(planes) == 0 {
-		_, err := fmt.Fprintln(w, "no dataplane is configured (config dataplane in /etc/config/network)")
-		return err
-	}
-	for i, p := range planes {
-		if i > 0 {
-			if _, err := fmt.Fprintln(w); err != nil {
-				return err
-			}
-		}
-		if err := writePlane(w, p, colour); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeEach(w, planes, colour, "no dataplane is configured (config dataplane in /etc/config/network)", writePlane)
 }
 
 func writePlane(w io.Writer, p ubus.Table, colour bool) error {

@@ -47,8 +47,14 @@ With --json: what netbraid.mirror status answers on ubus.`,
 
 // writeMirrors prints how each namespace's mirror stands.
 func writeMirrors(w io.Writer, list []ubus.Table, colour bool) error {
+	return writeEach(w, list, colour, "nothing is mirrored", writeMirror)
+}
+
+// writeEach prints the members of a list one after the other, or what is to be
+// said when there is none.
+func writeEach(w io.Writer, list []ubus.Table, colour bool, none string, one func(io.Writer, ubus.Table, bool) error) error {
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(w, "nothing is mirrored")
+		_, err := fmt.Fprintln(w, none)
 		return err
 	}
 	for i, m := range list {
@@ -57,7 +63,7 @@ func writeMirrors(w io.Writer, list []ubus.Table, colour bool) error {
 				return err
 			}
 		}
-		if err := writeMirror(w, m, colour); err != nil {
+		if err := one(w, m, colour); err != nil {
 			return err
 		}
 	}

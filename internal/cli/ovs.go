@@ -66,16 +66,7 @@ func (c *client) noBridge(ctx context.Context, name string) error {
 
 // switches lists the names of the bridges of Open vSwitch.
 func (c *client) switches(ctx context.Context) ([]string, error) {
-	t, err := c.call(ctx, "netbraid.ovs", "status", nil)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, b := range tables(t, "bridges") {
-		s, _ := b.String("name")
-		names = append(names, s)
-	}
-	return names, nil
+	return c.names(ctx, "netbraid.ovs", "status", "bridges")
 }
 
 func (a *app) completeSwitch(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -84,21 +75,7 @@ func (a *app) completeSwitch(c *cobra.Command, args []string, _ string) ([]cobra
 
 // writeSwitches prints bridges with their ports.
 func writeSwitches(w io.Writer, bridges []ubus.Table, colour bool) error {
-	if len(bridges) == 0 {
-		_, err := fmt.Fprintln(w, "no bridge of Open vSwitch is configured (config device with type 'openvswitch')")
-		return err
-	}
-	for i, b := range bridges {
-		if i > 0 {
-			if _, err := fmt.Fprintln(w); err != nil {
-				return err
-			}
-		}
-		if err := writeSwitch(w, b, colour); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeEach(w, bridges, colour, "no bridge of Open vSwitch is configured (config device with type 'openvswitch')", writeSwitch)
 }
 
 func writeSwitch(w io.Writer, b ubus.Table, colour bool) error {

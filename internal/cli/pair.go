@@ -246,16 +246,7 @@ out and reload.`,
 
 // pairs lists the names of the pairs that are wanted.
 func (c *client) pairs(ctx context.Context) ([]string, error) {
-	t, err := c.call(ctx, "netbraid.pair", "list", nil)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, p := range tables(t, "pairs") {
-		s, _ := p.String("name")
-		names = append(names, s)
-	}
-	return names, nil
+	return c.names(ctx, "netbraid.pair", "list", "pairs")
 }
 
 func (a *app) completePair(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
