@@ -247,7 +247,7 @@ func TestFlap(t *testing.T) {
 	l.b.IP("addr add 2001:db8:9::1/128 dev lo nodad")
 	l.write(far...)
 	expect(t, l.b, "-c 3 2001:db8:9::1", "time=") // its kernel takes a moment to have the address
-	works := func(when string) { // one of a few packets: links that have just come up lose some
+	works := func(when string) {                  // one of a few packets: links that have just come up lose some
 		t.Helper()
 		for _, to := range []string{"10.9.0.1", "2001:db8:9::1", netB4 + "2", netB6 + "2"} {
 			if out, err := l.a.Try("ping", "-n", "-c", "4", "-i", "0.3", "-W", "5", to); err != nil {
