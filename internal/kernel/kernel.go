@@ -233,10 +233,7 @@ func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 		err := n.Listen(k.ctx, func(datagrams [][]byte) bool {
 			batch := k.spare()
 			for _, b := range datagrams {
-				batch = append(batch, b...)
-				for len(batch)%4 != 0 {
-					batch = append(batch, 0)
-				}
+				batch = join(batch, b)
 			}
 			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: batch})
 			return true
@@ -250,6 +247,15 @@ func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 			return
 		}
 	}
+}
+
+// join appends a datagram to others so that rtnl.NextMessage walks them.
+func join(batch, datagram []byte) []byte {
+	batch = append(batch, datagram...)
+	for len(batch)%4 != 0 {
+		batch = append(batch, 0)
+	}
+	return batch
 }
 
 // spare gives a buffer that has been given back, or none.
@@ -288,11 +294,7 @@ func (k *Kernel) drain() {
 		}
 	}
 	err := n.Drain(func(b []byte) {
-		batch = append(batch, b...)
-		for len(batch)%4 != 0 {
-			batch = append(batch, 0)
-		}
-		if len(batch) > 32<<10 {
+		if batch = join(batch, b); len(batch) > 32<<10 {
 			flush()
 		}
 	})
