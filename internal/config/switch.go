@@ -65,10 +65,6 @@ var vportOptions = newGroup("device type vport", "A port of an Open vSwitch brid
 // calls it; the model has "" for it.
 const portNetdev = "netdev"
 
-// kernelPorts are the types that the kernel's datapath has, as the model calls
-// them.
-var kernelPorts = []string{"", "internal", "gre", "vxlan", "geneve"}
-
 // tunnels are the types that need to know their other end.
 var tunnels = []string{"gre", "vxlan", "geneve"}
 

@@ -58,7 +58,7 @@ func (p *parser) joinSwitch(d *Device, b *switchDraft) (Problem, bool) {
 	b.own[d.Name] = true
 	backend := b.dev.Switch.Backend
 	switch first := b.numbers[port.Number]; {
-	case backend == BackendKernel && (!slices.Contains(kernelPorts, port.Type) || len(port.Members) > 0):
+	case backend == BackendKernel && !port.OnKernel():
 		return p.invalid(s, o, "", "bridge "+d.Bridge+" has backend kernel, which has no such ports", "backend ovsdb, or port_type netdev, internal, gre, vxlan, geneve"), false
 	case slices.Contains(tunnels, port.Type) && !hasOption(port, "remote_ip"):
 		return p.wrong(s, "a port of type "+port.Type+" needs its other end", "list options 'remote_ip=ADDRESS'"), false

@@ -258,9 +258,7 @@ func (s *switches) choose(want []model.Switch) {
 // have.
 func onlyOVSDB(w *model.Switch) bool {
 	return w.DatapathType == "netdev" || w.FailMode != "" || len(w.Controllers) > 0 || w.STP || w.RSTP ||
-		slices.ContainsFunc(w.Ports, func(p model.SwitchPort) bool {
-			return len(p.Members) > 0 || !slices.Contains([]string{"", "internal", "gre", "vxlan", "geneve"}, p.Type)
-		})
+		slices.ContainsFunc(w.Ports, func(p model.SwitchPort) bool { return !p.OnKernel() })
 }
 
 // remember writes down who runs what, if that has changed, before it is done.

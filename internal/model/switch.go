@@ -38,6 +38,16 @@ type SwitchPort struct {
 	LACP     string
 }
 
+// OnKernel tells whether the kernel's datapath can have the port: the rest needs
+// ovs-vswitchd.
+func (p *SwitchPort) OnKernel() bool {
+	switch p.Type {
+	case "", "internal", "gre", "vxlan", "geneve":
+		return len(p.Members) == 0
+	}
+	return false
+}
+
 // KeyValue is one option.
 type KeyValue struct{ Key, Value string }
 
