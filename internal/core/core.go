@@ -396,5 +396,8 @@ func (d devices) State(name string) (present, up, link bool, ifindex uint32) {
 }
 
 func sortedKeys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil // as mostly: every step asks
+	}
 	return slices.SortedFunc(maps.Keys(m), cmp.Compare[string])
 }

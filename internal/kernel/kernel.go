@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -227,19 +228,36 @@ func (k *Kernel) Subscribe(epoch uint32) {
 	})
 }
 
+// A reader that keeps up with a storm of notifications is woken for every few
+// of them, which costs more than to read and apply them. So it rests when it
+// has read stormCount within stormTime and little was left to read.
+const (
+	stormCount = 64
+	stormTime  = 10 * time.Millisecond
+	stormRest  = time.Millisecond
+)
+
 func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 	defer k.wg.Done()
+	heard, since := 0, time.Now()
 	for {
+		rest := false
 		err := n.Listen(k.ctx, func(datagrams [][]byte) bool {
 			batch := k.spare()
 			for _, b := range datagrams {
 				batch = join(batch, b)
 			}
 			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: batch})
-			return true
+			if heard += len(datagrams); heard >= stormCount {
+				now := time.Now()
+				rest = now.Sub(since) < stormTime && len(datagrams) < stormCount/2
+				heard, since = 0, now
+			}
+			return !rest
 		})
 		switch {
 		case err == nil:
+			time.Sleep(stormRest)
 		case errors.Is(err, os.ErrClosed) || k.ctx.Err() != nil:
 			return
 		default:

@@ -607,6 +607,9 @@ func (p *Planner) emit(op *Op) bool {
 func (p *Planner) mayRemove() bool { return !p.hold }
 
 func sortedBy[K comparable, V any](m map[K]V, cmp func(a, b K) int) []K {
+	if len(m) == 0 {
+		return nil // as mostly: every step asks
+	}
 	return slices.SortedFunc(maps.Keys(m), cmp)
 }
 
