@@ -231,6 +231,8 @@ func FormatMessage(h Header, body []byte, names func(ifindex uint32) string) str
 		text, err = formatBody(body, names, DecodeRule, FormatRule)
 	case KindNexthop:
 		text, err = formatBody(body, names, DecodeNexthop, FormatNexthop)
+	case KindNetconf:
+		text, err = formatBody(body, names, DecodeNetconf, FormatNetconf)
 	default:
 		return fmt.Sprintf("? %s of %d octets", typeName(h.Type), h.Len)
 	}

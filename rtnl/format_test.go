@@ -129,6 +129,7 @@ func TestKindNames(t *testing.T) {
 		KindRoute:   {unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_GETROUTE},
 		KindRule:    {unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_GETRULE},
 		KindNexthop: {unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP, unix.RTM_GETNEXTHOP},
+		KindNetconf: {unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF, unix.RTM_GETNETCONF},
 	} {
 		for i, typ := range types {
 			if k, deleted := KindOf(typ); k != kind || deleted != (i == 1) {

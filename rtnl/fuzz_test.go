@@ -58,6 +58,10 @@ func FuzzDecodeNexthop(f *testing.F) {
 	fuzzBody(f, unix.RTM_NEWNEXTHOP, 0, anyNexthop, AppendNexthop, DecodeNexthop, FormatNexthop)
 }
 
+func FuzzDecodeNetconf(f *testing.F) {
+	fuzzBody(f, unix.RTM_NEWNETCONF, 0, anyNetconf, AppendNetconf, DecodeNetconf, FormatNetconf)
+}
+
 func FuzzHops(f *testing.F) {
 	for i := range 10 {
 		f.Add(anyRoute.Example(i).Multipath)

@@ -131,6 +131,7 @@ const (
 	KindRoute
 	KindRule
 	KindNexthop
+	KindNetconf
 )
 
 // String gives the name that `ip monitor` uses, near enough.
@@ -148,6 +149,8 @@ func (k Kind) String() string {
 		return "rule"
 	case KindNexthop:
 		return "nexthop"
+	case KindNetconf:
+		return "netconf"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -169,6 +172,8 @@ func KindOf(typ uint16) (k Kind, deleted bool) {
 		return KindRule, typ == unix.RTM_DELRULE
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP, unix.RTM_GETNEXTHOP:
 		return KindNexthop, typ == unix.RTM_DELNEXTHOP
+	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF, unix.RTM_GETNETCONF:
+		return KindNetconf, typ == unix.RTM_DELNETCONF
 	}
 	return 0, false
 }
@@ -181,7 +186,7 @@ type Filter struct {
 	Protocol uint8  // routes: RTPROT_*
 	// Index is the ifindex of addresses, the output link of routes and
 	// next-hop objects, the link of neighbours, and the master of links.
-	// Rules know no such filter.
+	// Rules and settings (KindNetconf) know no such filter.
 	Index uint32
 	// Master is the ifindex of a bridge or VRF whose ports' neighbours or
 	// forwarding entries are wanted.
@@ -194,7 +199,7 @@ type Filter struct {
 // AppendDumpRequest appends the request that dumps a table of kind. Without a
 // family, rules and routes of multicast routing (families 128 and 129) come
 // too; entries of bridges are neighbours of family AF_BRIDGE and come only when
-// asked for. Asked for the routes or addresses of a family that it does not
+// asked for. Asked for the routes, addresses or settings of a family that it does not
 // have (AF_MPLS without the module) the kernel shows those of every family
 // instead of refusing. A table that does not exist is an error, ENOENT. Links
 // come without statistics. An unknown kind panics.
@@ -228,6 +233,9 @@ func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 		b = openMessage(b, unix.RTM_GETNEXTHOP, flags, seq)
 		b = append(b, f.Family, 0, 0, 0, 0, 0, 0, 0)
 		b = appendU32If(b, unix.NHA_OIF, f.Index)
+	case KindNetconf:
+		b = openMessage(b, unix.RTM_GETNETCONF, flags, seq)
+		b = append(b, f.Family, 0, 0, 0)
 	default:
 		panic("rtnl: dump of " + kind.String())
 	}

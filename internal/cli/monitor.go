@@ -24,15 +24,17 @@ func (a *app) monitorCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "monitor [KIND...]",
 		Short: "Print what the kernel announces about the network, as it happens",
-		Long: `Prints every link, addr, neigh (with entries of bridges), route, rule and nexthop
-that the kernel announces, or only the kinds named, one a line: "+" is there now
+		Long: `Prints every link, addr, neigh (with entries of bridges), route, rule, nexthop and
+netconf (settings of links in /proc/sys/net: forwarding, rp_filter,
+ignore_routes_with_linkdown, input of MPLS, …) that the kernel announces, or only
+the kinds named, one a line: "+" is there now
 (new or changed), "-" is gone. Needs no daemon. Nothing is lost silently: where
 the kernel spoke faster than we read, or we read faster than the output takes
 it, a line says how much is missing there:
   ! N notifications lost: the receive buffer was full (loss 1, N lost so far)
   ! N notifications lost: the output was too slow (loss 2, …)
 With --json each line is an object: event (new, gone, lost, unknown), kind, what
-identifies the object, and text, the line as it is without --json; a loss has
+identifies the object, settings of a netconf, and text, the line as it is without --json; a loss has
 where (receive-buffer or output), count, losses (how often) and total.
 Ends with SIGINT (Ctrl-C) or SIGTERM, a second one ends it at once.`,
 		Example: `  netbraid monitor

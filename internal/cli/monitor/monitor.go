@@ -20,7 +20,7 @@ const (
 )
 
 // Kinds are those that can be printed.
-var Kinds = []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNeigh, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNexthop}
+var Kinds = []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNeigh, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNetconf}
 
 // groups are what the kernel announces each kind to.
 var groups = map[rtnl.Kind][]uint32{
@@ -30,6 +30,7 @@ var groups = map[rtnl.Kind][]uint32{
 	rtnl.KindRoute:   {unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_MPLS_ROUTE},
 	rtnl.KindRule:    {unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE},
 	rtnl.KindNexthop: {unix.RTNLGRP_NEXTHOP},
+	rtnl.KindNetconf: {unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_MPLS_NETCONF},
 }
 
 // lastWords bounds the time to print what has been read when ctx ends.

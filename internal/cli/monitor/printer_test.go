@@ -37,6 +37,8 @@ func stream() (b []byte) {
 	b = rtnl.AppendNexthop(b, unix.RTM_NEWNEXTHOP, 0, 0, &rtnl.Nexthop{ID: 5, Family: unix.AF_INET, Oif: 3, Protocol: 4, Gateway: netip.MustParseAddr("192.0.2.2")})
 	b = rtnl.AppendLinkInfo(b, unix.RTM_DELLINK, 0, 0, &rtnl.Link{Index: 3, Name: "eth0", Family: unix.AF_BRIDGE, ParentNSID: -1})
 	b = rtnl.AppendLinkInfo(b, unix.RTM_DELLINK, 0, 0, &eth0)
+	b = rtnl.AppendNetconf(b, unix.RTM_NEWNETCONF, 0, 0, &rtnl.Netconf{Family: unix.AF_MPLS, Index: 3, Known: rtnl.NetconfInput, Input: 1})
+	b = rtnl.AppendNetconf(b, unix.RTM_NEWNETCONF, 0, 0, &rtnl.Netconf{Family: unix.AF_INET, Index: rtnl.NetconfAll, Known: rtnl.NetconfForwarding | rtnl.NetconfRPFilter, RPFilter: 2})
 	b = rtnl.AppendNeigh(b, unix.RTM_DELNEIGH, 0, 0, &rtnl.Neigh{Index: 3, Family: unix.AF_INET, Dst: netip.MustParseAddr("192.0.2.9")})
 	return append(b, 20, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4)
 }
@@ -82,6 +84,8 @@ func TestLines(t *testing.T) {
 + nexthop id 5 via 192.0.2.2 dev eth0 proto static
 - link 3: eth0 down state unknown
 - link 3: eth0 up carrier mtu 1500 state unknown master br0 kind veth
++ netconf mpls dev if3 input 1
++ netconf inet all forwarding 0 rp_filter 2
 - neigh 192.0.2.9 dev if3
 ? message type 200 of 20 octets
 ! 1 notification lost: the receive buffer was full (loss 1, 1 lost so far)
@@ -100,8 +104,8 @@ func TestKindsTimeAndColour(t *testing.T) {
 	if n := o.weigh(stream()); n != 2 {
 		t.Errorf("the batch weighs %d, not 2", n)
 	}
-	if n := new(Options).weigh(stream()); n != 11 {
-		t.Errorf("the batch weighs %d, not 11", n)
+	if n := new(Options).weigh(stream()); n != 13 {
+		t.Errorf("the batch weighs %d, not 13", n)
 	}
 }
 
@@ -117,6 +121,8 @@ func TestJSON(t *testing.T) {
 {"event":"new","kind":"nexthop","family":"inet","ifindex":3,"dev":"eth0","gateway":"192.0.2.2","protocol":4,"id":5,"text":"+ nexthop id 5 via 192.0.2.2 dev eth0 proto static"}
 {"event":"gone","kind":"link","family":"bridge","ifindex":3,"dev":"eth0","up":false,"carrier":false,"text":"- link 3: eth0 down state unknown"}
 {"event":"gone","kind":"link","ifindex":3,"dev":"eth0","link-kind":"veth","up":true,"carrier":true,"mtu":1500,"master":"br0","text":"- link 3: eth0 up carrier mtu 1500 state unknown master br0 kind veth"}
+{"event":"new","kind":"netconf","family":"mpls","ifindex":3,"settings":{"input":1},"text":"+ netconf mpls dev if3 input 1"}
+{"event":"new","kind":"netconf","family":"inet","dev":"all","settings":{"forwarding":0,"rp_filter":2},"text":"+ netconf inet all forwarding 0 rp_filter 2"}
 {"event":"gone","kind":"neigh","family":"inet","ifindex":3,"dst":"192.0.2.9","text":"- neigh 192.0.2.9 dev if3"}
 {"event":"unknown","text":"? message type 200 of 20 octets"}
 {"event":"lost","where":"output","count":2,"losses":1,"total":2,"text":"! 2 notifications lost: the output was too slow (loss 1, 2 lost so far)"}

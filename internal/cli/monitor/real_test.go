@@ -149,6 +149,11 @@ func TestRealKernel(t *testing.T) {
 	ns.IP("neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0")
 	ns.IP("rule add from 192.0.2.0/24 lookup 100 priority 77")
 	ns.IP("nexthop add id 5 via 192.0.2.3 dev eth0")
+	if err := ns.Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/eth0/ignore_routes_with_linkdown", []byte("1"), 0)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	ns.IP("link del eth0")
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -156,7 +161,8 @@ func TestRealKernel(t *testing.T) {
 	rest := out.String()
 	for _, want := range []string{": eth0@peer0 down", ": eth0@peer0 up", "\n+ addr 192.0.2.1/24 dev eth0 ", "\n+ route 198.51.100.0/24 via 192.0.2.2 dev eth0",
 		"\n- route 198.51.100.0/24 via 192.0.2.2 dev eth0", "\n+ neigh 192.0.2.9 dev eth0 lladdr 02:00:00:00:00:09 permanent\n",
-		"\n+ rule 77: from 192.0.2.0/24 lookup 100\n", "\n+ nexthop id 5 via 192.0.2.3 dev eth0", ": eth0"} {
+		"\n+ rule 77: from 192.0.2.0/24 lookup 100\n", "\n+ nexthop id 5 via 192.0.2.3 dev eth0",
+		"\n+ netconf inet6 dev eth0 ignore_routes_with_linkdown 1\n", ": eth0"} {
 		_, after, ok := strings.Cut(rest, want)
 		if !ok {
 			t.Fatalf("no %q after what came before it, in\n%s", want, out.String())

@@ -38,6 +38,8 @@ type record struct {
 	MTU      uint32 `json:"mtu,omitempty"`
 	Master   string `json:"master,omitempty"`
 
+	Settings map[string]int32 `json:"settings,omitempty"` // of a netconf, by the names of their files, near enough
+
 	Where  string  `json:"where,omitempty"` // lost: receive-buffer, output
 	Count  *uint64 `json:"count,omitempty"` // lost here; not there when nobody knows
 	Losses int     `json:"losses,omitempty"`
@@ -54,6 +56,7 @@ type decoder struct {
 	route   rtnl.Route
 	rule    rtnl.Rule
 	nexthop rtnl.Nexthop
+	netconf rtnl.Netconf
 }
 
 // record is a message for a program. Text must be what FormatMessage makes of
@@ -108,8 +111,25 @@ func (d *decoder) fill(r *record, kind rtnl.Kind, body []byte, names func(uint32
 		err = rtnl.DecodeNexthop(body, &d.nexthop)
 		x := &d.nexthop
 		r.Family, r.Ifindex, r.Gateway, r.Protocol, r.ID = family(x.Family), x.Oif, address(x.Gateway), x.Protocol, x.ID
+	case rtnl.KindNetconf:
+		err = rtnl.DecodeNetconf(body, &d.netconf)
+		r.ofNetconf(&d.netconf)
 	}
 	return err
+}
+
+func (r *record) ofNetconf(n *rtnl.Netconf) {
+	r.Family = family(n.Family)
+	switch n.Index {
+	case rtnl.NetconfAll:
+		r.Dev = "all"
+	case rtnl.NetconfDefault:
+		r.Dev = "default"
+	default:
+		r.Ifindex = uint32(n.Index)
+	}
+	r.Settings = map[string]int32{}
+	n.Each(func(name string, value int32) { r.Settings[name] = value })
 }
 
 func (r *record) ofLink(l *rtnl.Link, names func(uint32) string) {
