@@ -51,6 +51,8 @@ func pairWanted(p *config.Pair, added bool) ubus.Table {
 const (
 	maxPairsListed = 3000
 	maxPairsFull   = 200
+	// maxLeft bounds the interfaces of what is left behind on a dataplane.
+	maxLeft = 100
 )
 
 // pairStatus answers how each dataplane and its pairs stand, or the one of a
@@ -64,15 +66,35 @@ func (s *Server) pairStatus(r *ubus.Request) {
 			if !one || p.Config.Name == name {
 				st := p.Pairs.Status(now)
 				st.Pairs = pairsNamed(st.Pairs, which)
-				out = append(out, planeStatus(p.Config, st, now))
+				t := planeStatus(p.Config, st, now)
+				if p.Leaving() {
+					t = append(t, ubus.Field{Name: "leaving", Value: true})
+				}
+				out = append(out, t)
 			}
 		}
-		if one && len(out) == 0 {
+		left := leftBehind(c.LeftBehind(), name, which)
+		if one && len(out)+len(left) == 0 {
 			r.Done(ubus.StatusNotFound)
 			return
 		}
-		s.reply(r, ubus.Table{{Name: "dataplanes", Value: out}})
+		s.reply(r, ubus.Table{{Name: "dataplanes", Value: out}, {Name: "left-behind", Value: left}})
 	})
+}
+
+// leftBehind is what was made on dataplanes that are not configured any more:
+// all of it, of the dataplane of a name, or what has an interface of a name.
+func leftBehind(list []core.Left, plane, phy string) ubus.Array {
+	out := ubus.Array{}
+	for _, l := range list {
+		if plane != "" && l.Dataplane != plane || phy != "" && !slices.Contains(l.Pairs, phy) {
+			continue
+		}
+		n := min(len(l.Pairs), maxLeft)
+		out = append(out, ubus.Table{{Name: "dataplane", Value: l.Dataplane}, {Name: "type", Value: l.Type}, {Name: "place", Value: l.Place},
+			{Name: "interfaces", Value: stringArray(l.Pairs[:n])}, {Name: "more", Value: int64(len(l.Pairs) - n)}, {Name: "reason", Value: l.Reason}})
+	}
+	return out
 }
 
 // pairsNamed gives the pairs whose name, interface or companion has a name; all
@@ -100,6 +122,7 @@ func planeStatus(cfg *config.Dataplane, st pair.Status, now time.Time) ubus.Tabl
 	}
 	add(st.Err != "", "error", st.Err)
 	add(st.RetryIn > 0, "retry-in-ms", ms(st.RetryIn))
+	add(!st.Lost.IsZero(), "disconnected", int64(now.Sub(st.Lost)/time.Second))
 	add(!st.Since.IsZero(), "since", int64(now.Sub(st.Since)/time.Second))
 	add(st.Caps.Version != "", "version", st.Caps.Version)
 	add(len(st.Caps.Missing) > 0, "missing", stringArray(st.Caps.Missing))
@@ -215,19 +238,32 @@ func (s *Server) pairAdd(r *ubus.Request) {
 		return
 	}
 	s.onLoop(r, func(c *core.Core, _ time.Time) {
-		p, problems := config.ParsePair(name, options, c.Paired(), "ubus", config.Options{})
+		p, problems := config.ParsePair(name, options, c.Paired(), config.RunTime, config.Options{})
 		if p == nil || config.HasErrors(problems) {
 			s.answerProblems(r, problems)
 			return
 		}
 		s.command(&core.AddPair{Pair: p}, func(st core.Status) {
 			if st != core.OK {
-				r.Done(ubus.Status(st))
-				return
+				problems = []config.Problem{notAdded(p, st)}
 			}
 			s.answerProblems(r, problems)
 		})
 	})
+}
+
+// notAdded says why the core has not taken a pair that nothing is wrong with.
+func notAdded(p *config.Pair, st core.Status) config.Problem {
+	pr := config.Problem{Pos: p.Pos, Severity: config.Error, Section: "pair " + p.Name}
+	switch st {
+	case core.NotFound:
+		pr.Reason = "dataplane " + p.Dataplane + " is not in use yet: what was made on it under another name is being taken apart; try again in a moment"
+	case core.UnknownError:
+		pr.Reason = "too many pairs have been added at run time: put some of them into the configuration"
+	default:
+		pr.Reason = "there is a pair of this name by now (netbraid pair list)"
+	}
+	return pr
 }
 
 // pairDel takes a pair apart that was added at run time.

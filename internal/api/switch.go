@@ -184,7 +184,7 @@ func (s *Server) ovsAddPort(r *ubus.Request) {
 		return
 	}
 	s.onLoop(r, func(c *core.Core, _ time.Time) {
-		bridge, port, problems := config.ParsePort(name, options, c.Config(), "ubus")
+		bridge, port, problems := config.ParsePort(name, options, c.Config(), config.RunTime)
 		if port == nil {
 			s.answerProblems(r, problems)
 			return
@@ -194,7 +194,7 @@ func (s *Server) ovsAddPort(r *ubus.Request) {
 			case core.OK:
 				s.answerProblems(r, problems)
 			case core.InvalidArgument: // what only the devices as they are now tell
-				s.answerProblems(r, []config.Problem{{Pos: config.Pos{File: "ubus"}, Section: "port " + name, Severity: config.Error,
+				s.answerProblems(r, []config.Problem{{Pos: config.Pos{File: config.RunTime}, Section: "port " + name, Severity: config.Error,
 					Reason: "it cannot be a port of " + bridge + ", which it is built on, or which it is part of"}})
 			default:
 				r.Done(ubus.Status(st))

@@ -72,7 +72,9 @@ func writePlane(w io.Writer, p ubus.Table, colour bool) error {
 		st = green
 	}
 	head += " is " + st.paint(state, colour)
-	if since, ok := p.Int("since"); ok {
+	if lost, ok := p.Int("disconnected"); ok {
+		head += ", not connected for " + duration(time.Duration(lost)*time.Second)
+	} else if since, ok := p.Int("since"); ok {
 		head += " (" + duration(time.Duration(since)*time.Second) + ")"
 	}
 	if e := s("error"); e != "" {
@@ -88,6 +90,9 @@ func writePlane(w io.Writer, p ubus.Table, colour bool) error {
 	row := func(key, value string) { t.row(cell{key, dim}, text(value)) }
 	place := s("socket") + s("netns")
 	row(s("type"), place)
+	if leaving, _ := p.Bool("leaving"); leaving {
+		t.note(yellow, "not configured any more: its pairs are being taken apart")
+	}
 	f, _ := p.Table("fib")
 	fibRows(&t, row, f)
 	row("pairs", fmt.Sprintf("%d; operations: %s pending, %s in flight", len(tables(p, "pairs")), number(p, "pending"), number(p, "in-flight")))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ that were paired by themselves. The state is one of
   not connected  there is no connection to the dataplane
   removing       it is being taken apart
   error          something could not be done; the lines below say what
+Below the pairs of a dataplane without connection: why, since when, and when the
+next attempt is. Below all pairs: what is left behind on dataplanes that are not
+configured any more and could not be reached.
 With an argument (the name of a pair, its interface or its companion): every
 attribute, who owns it, and its value on both sides.
 With --json: what netbraid.pair status answers on ubus.`,
@@ -54,10 +58,10 @@ With --json: what netbraid.pair status answers on ubus.`,
 			if err != nil {
 				return err
 			}
-			planes := tables(t, "dataplanes")
+			planes, left := tables(t, "dataplanes"), tables(t, "left-behind")
 			if ask != nil {
 				planes = withPairs(planes)
-				if len(planes) == 0 {
+				if len(planes)+len(left) == 0 {
 					names, _ := bus.pairs(c.Context())
 					return noSuch("pair", args[0], names)
 				}
@@ -65,7 +69,7 @@ With --json: what netbraid.pair status answers on ubus.`,
 			if a.json {
 				return a.printJSON(t)
 			}
-			return writePairs(a.out, planes, ask != nil, colours(a.out))
+			return writePairs(a.out, planes, left, ask != nil, colours(a.out))
 		},
 	}, true)
 }
@@ -75,17 +79,21 @@ func withPairs(planes []ubus.Table) []ubus.Table {
 	return slices.DeleteFunc(slices.Clone(planes), func(p ubus.Table) bool { return len(tables(p, "pairs")) == 0 })
 }
 
-// writePairs prints the pairs of all dataplanes; with every attribute when
-// asked for.
-func writePairs(w io.Writer, planes []ubus.Table, full, colour bool) error {
+// writePairs prints the pairs of all dataplanes, with every attribute when asked
+// for, and what is left behind on others.
+func writePairs(w io.Writer, planes, left []ubus.Table, full, colour bool) error {
 	t := table{head: []string{"PAIR", "DATAPLANE", "INTERFACE", "COMPANION", "NAMESPACE", "STATE"}}
 	for _, p := range planes {
 		plane, _ := p.String("name")
-		for _, x := range tables(p, "pairs") {
+		pairs := tables(p, "pairs")
+		for _, x := range pairs {
 			pairRows(&t, plane, x)
 			if full {
 				attributeRows(&t, x)
 			}
+		}
+		if state, _ := p.String("state"); len(pairs) > 0 && (state == "waiting" || state == "connecting") {
+			t.note(yellow, plane+": "+unconnected(p))
 		}
 		for _, e := range tables(p, "errors") {
 			t.note(red, plane+": "+pairError(e))
@@ -94,11 +102,58 @@ func writePairs(w io.Writer, planes []ubus.Table, full, colour bool) error {
 			t.note(plain, fmt.Sprintf("%s: %d more pairs", plane, n))
 		}
 	}
-	if len(t.rows) == 0 {
+	if len(t.rows) > 0 {
+		if err := t.write(w, colour); err != nil {
+			return err
+		}
+	} else if len(left) == 0 {
 		_, err := fmt.Fprintln(w, "no pair is configured (config pair in /etc/config/network, or netbraid pair add)")
 		return err
 	}
-	return t.write(w, colour)
+	for _, l := range left {
+		if _, err := fmt.Fprintln(w, yellow.paint(leftBehind(l), colour)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unconnected says why there is no connection to a dataplane, since when, and
+// when the next attempt is.
+func unconnected(p ubus.Table) string {
+	why, _ := p.String("error")
+	if leaving, _ := p.Bool("leaving"); leaving {
+		why = strings.TrimPrefix(why+"; it is not configured any more, and its pairs are to be taken apart", "; ")
+	}
+	if why == "" {
+		why = "it has not answered yet"
+	}
+	line := "not connected: " + why
+	var more []string
+	if n, _ := p.Int("disconnected"); n > 0 {
+		more = append(more, "for "+duration(time.Duration(n)*time.Second))
+	}
+	if p.Has("retry-in-ms") {
+		more = append(more, "next attempt in "+milliseconds(p, "retry-in-ms"))
+	}
+	if more == nil {
+		return line
+	}
+	return line + " (" + strings.Join(more, ", ") + ")"
+}
+
+// leftBehind says what is left behind on a dataplane, and what to do about it.
+func leftBehind(l ubus.Table) string {
+	s := func(key string) string { v, _ := l.String(key); return v }
+	names := stringsOf(l, "interfaces")
+	more, _ := l.Int("more")
+	shown := names[:min(len(names), 8)]
+	list := strings.Join(shown, ", ")
+	if n := len(names) - len(shown) + int(more); n > 0 {
+		list += fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("left behind on %s (%s at %s), which is not configured any more: %s (%s): %s; the next start, or `netbraid reload`, tries again",
+		s("dataplane"), s("type"), s("place"), count(len(names)+int(more), "pair"), list, s("reason"))
 }
 
 func pairRows(t *table, plane string, x ubus.Table) {

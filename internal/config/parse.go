@@ -11,7 +11,8 @@ import (
 // section is one section of the file, in the form that the parser works on.
 type section struct {
 	typ, name string
-	anonymous bool // the name is made up
+	anonymous bool   // the name is made up
+	file      string // "": the parser's
 	line      int
 	opts      []option
 	title     string // "interface lan", for messages
@@ -211,7 +212,7 @@ func (p *parser) wrong(s *section, reason, allowed string) Problem {
 
 // contradicts names the other side of a contradiction.
 func (p *parser) contradicts(other *section) string {
-	return "contradicts section " + other.title + " (" + p.at(other.line).String() + ")"
+	return "contradicts section " + other.title + " (" + Pos{File: cmp.Or(other.file, p.file), Line: other.line}.String() + ")"
 }
 
 // attach hands every error to the interface that shows it, and those of a

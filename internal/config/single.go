@@ -50,19 +50,19 @@ func (p *parser) beside(base *Config) {
 	}
 	for _, i := range base.Interfaces {
 		p.ifaces[i.Name] = i
-		p.ifaceSec[i.Name] = &section{typ: "interface", name: i.Name, title: "interface " + i.Name, line: i.Pos.Line}
+		p.ifaceSec[i.Name] = &section{typ: "interface", name: i.Name, title: "interface " + i.Name, file: i.Pos.File, line: i.Pos.Line}
 	}
 	for _, d := range base.Devices {
 		p.devs[d.Name] = d
 		if !d.Implied {
-			p.devSec[d.Name] = &section{typ: "device", title: "device " + d.Name, line: d.Pos.Line}
+			p.devSec[d.Name] = &section{typ: "device", title: "device " + d.Name, file: d.Pos.File, line: d.Pos.Line}
 		}
 	}
 	for _, d := range base.Dataplanes {
-		p.planeSec[d.Name] = &section{typ: "dataplane", title: "dataplane " + d.Name, line: d.Pos.Line}
+		p.planeSec[d.Name] = &section{typ: "dataplane", title: "dataplane " + d.Name, file: d.Pos.File, line: d.Pos.Line}
 	}
 	for _, pr := range base.Pairs {
-		p.paired(pr, &section{typ: "pair", title: "pair " + pr.Name, line: pr.Pos.Line})
+		p.paired(pr, &section{typ: "pair", title: "pair " + pr.Name, file: pr.Pos.File, line: pr.Pos.Line})
 	}
 	p.cfg.Dataplanes, p.cfg.Pairs = slices.Clone(base.Dataplanes), slices.Clone(base.Pairs)
 }

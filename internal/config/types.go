@@ -27,7 +27,13 @@ type Pos struct {
 	Line int // from 1; 0 unknown
 }
 
+// RunTime is the File of what callers of ubus have added at run time.
+const RunTime = "ubus"
+
 func (p Pos) String() string {
+	if p.File == RunTime {
+		return "added at run time"
+	}
 	if p.Line == 0 {
 		return p.File
 	}

@@ -59,7 +59,8 @@ type Core struct {
 	unopened  map[model.NS]string
 	planes    []*Plane // in the order of their ID
 	lastPlane PlaneID
-	made      map[string][]pair.Made // on each dataplane, by madeKey
+	made      map[string][]pair.Made // on each dataplane, by madeKey; no empty ones
+	behind    map[string]string      // why what was made on a dataplane is left behind there, by madeKey
 	graph     *device.Graph
 	planner   *plan.Planner
 	cfg       *config.Config
@@ -115,8 +116,12 @@ func New(o Options) *Core {
 		check: map[string]bool{}, dirty: map[string]bool{}, settling: map[string]bool{}, due: map[string]time.Time{},
 	}
 	c.asked = newRuntime()
-	c.made = map[string][]pair.Made{}
-	maps.Copy(c.made, o.Made)
+	c.made, c.behind = map[string][]pair.Made{}, map[string]string{}
+	for key, made := range o.Made {
+		if len(made) > 0 {
+			c.made[key] = made
+		}
+	}
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
@@ -196,6 +201,7 @@ func (c *Core) take(ev Event) {
 		}
 	case Configured:
 		c.configure(ev.Config)
+		c.leaveOld(ev.Partial)
 	case SwitchChanged:
 		c.switchChanged(ev.State)
 	case Exited:

@@ -61,7 +61,12 @@ type (
 	}
 	// Configured: a configuration that may be used (at boot perhaps with
 	// sections that show their errors).
-	Configured struct{ Config *config.Config }
+	Configured struct {
+		Config *config.Config
+		// Partial: sections are missing because they are wrong. What an earlier
+		// process has made for one stays.
+		Partial bool
+	}
 	// Command: somebody asks for something; answered by Reply with its ID.
 	Command struct {
 		ID        uint64

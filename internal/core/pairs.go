@@ -41,7 +41,8 @@ type (
 		Ops []*plan.Op
 	}
 	// SaveMade: write down what has been made on a dataplane (by its name and
-	// place), for the next process, before what follows is done.
+	// place), for the next process, before what follows is done. Nothing made: it
+	// is forgotten.
 	SaveMade struct {
 		Name string
 		Made []pair.Made
@@ -82,6 +83,10 @@ type Plane struct {
 	// any more.
 	leaveAt time.Time
 }
+
+// Leaving tells that it is not configured any more: its pairs are being taken
+// apart.
+func (p *Plane) Leaving() bool { return !p.leaveAt.IsZero() }
 
 // leaveMax bounds how long pairs of a dataplane that is not configured any more
 // are waited for to be taken apart: it may be out of reach.
@@ -173,7 +178,7 @@ func (c *Core) openPlane(d *config.Dataplane) *Plane {
 	c.lastPlane++
 	p := &Plane{ID: c.lastPlane, Config: d, netns: map[string]model.NS{}}
 	p.Pairs = pair.New(pair.Options{
-		Name: d.Name, Seed: c.seed, Mirror: c.engine, Skip: d.SkipProtos, Made: c.made[madeKey(d)],
+		Name: d.Name, Seed: c.seed, Mirror: c.engine, Skip: d.SkipProtos, Made: c.madeOn(d),
 		Table: func(ns model.NS, table uint32) (uint32, bool) { return c.fibOf(p, ns, table), true },
 		OwnLink: func(ns model.NS, name string) bool {
 			return ns == 0 && c.planner.WantsLink(name)
@@ -298,9 +303,7 @@ func (c *Core) tickPlanes() {
 			case pair.Linux:
 				c.act(WriteNS{p.ID, a.NS, a.Ops})
 			case pair.Remember:
-				key := madeKey(p.Config)
-				c.made[key] = a.Made
-				c.act(SaveMade{key, a.Made})
+				c.rememberMade(madeKey(p.Config), a.Made)
 			case pair.Log:
 				c.log(a.Level, a.Msg, append([]any{"dataplane", p.Config.Name}, a.Args...)...)
 			default:
@@ -308,6 +311,7 @@ func (c *Core) tickPlanes() {
 			}
 		}
 		if !p.leaveAt.IsZero() && (p.Pairs.Idle() || !c.now.Before(p.leaveAt)) {
+			c.left(p)
 			c.closePlane(p)
 			if !c.sw.over {
 				c.configurePairs() // one may have waited for this

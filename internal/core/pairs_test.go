@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"netbraid/internal/core"
+	"netbraid/internal/dataplane"
+	"netbraid/internal/pair"
 )
 
 // TestDataplaneOptionsChange: what says how a dataplane is used makes another
@@ -53,5 +55,57 @@ func TestDataplaneOptionsChange(t *testing.T) {
 	}
 	if got := configure(strings.Replace(section, "list skip_proto static", "option socket /other", 1)); !strings.Contains(got, "open 7 /other") {
 		t.Errorf("another socket: %s", got)
+	}
+}
+
+// TestLeftBehind: what an earlier process has made on a dataplane that is not
+// configured any more is taken apart, once and within a time; another name of it
+// takes it over; a file with errors leaves it alone.
+func TestLeftBehind(t *testing.T) {
+	made := func() map[string][]pair.Made {
+		return map[string][]pair.Made{"old vpp /a b.sock": {{Phy: "eth0", Pair: true}, {Phy: "eth0", Sub: dataplane.Sub{Outer: 5}, Pair: true}}, "not one of ours": {{Phy: "eth9"}}, "x netns /n": nil}
+	}
+	const other = "config dataplane v\n\toption type vpp\n\toption socket %s\n"
+	now := time.Unix(1000, 0)
+	for _, x := range []struct {
+		name, text string
+		partial    bool
+		want       string // what is done at once
+		behind     string // 11 s later
+	}{
+		{"gone", "", false, "open 1 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
+		{"another one", fmt.Sprintf(other, "/c"), false, "open 1 v /c, open 2 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
+		{"another name", fmt.Sprintf(other, "'/a b.sock'"), false, "save v vpp /a b.sock 2, save old vpp /a b.sock 0, open 1 v /a b.sock", ""},
+		{"configured", "config dataplane old\n\toption type vpp\n\toption socket '/a b.sock'\n", false, "open 1 old /a b.sock", ""},
+		{"errors", "", true, "", "old vpp /a b.sock [eth0 eth0.5]: the configuration has errors: nothing is taken apart before it is right"},
+	} {
+		c := core.New(core.Options{Seed: 1, Made: made()})
+		var out []string
+		for _, a := range c.Step(now, core.Configured{Config: parsed(t, x.text), Partial: x.partial}) {
+			switch a := a.(type) {
+			case core.OpenPlane:
+				out = append(out, fmt.Sprintf("open %d %s %s", a.ID, a.Config.Name, a.Config.Socket))
+			case core.SaveMade:
+				out = append(out, fmt.Sprintf("save %s %d", a.Name, len(a.Made)))
+			}
+		}
+		if got := strings.Join(out, ", "); got != x.want {
+			t.Errorf("%s: %s; want %s", x.name, got, x.want)
+		}
+		told := 0
+		for n := range 3 { // and not again
+			for _, a := range c.Step(now.Add(time.Duration(11+n)*time.Second), core.Tick{}) {
+				if l, ok := a.(core.Log); ok && strings.Contains(l.Message, "left behind") {
+					told++
+				}
+			}
+		}
+		var behind []string
+		for _, l := range c.LeftBehind() {
+			behind = append(behind, fmt.Sprintf("%s %s %s %v: %s", l.Dataplane, l.Type, l.Place, l.Pairs, l.Reason))
+		}
+		if got := strings.Join(behind, ", "); got != x.behind || (told > 0) != (x.behind != "" && !x.partial) || told > 1 {
+			t.Errorf("%s: left behind %s, told %d times; want %s", x.name, got, told, x.behind)
+		}
 	}
 }

@@ -426,6 +426,7 @@ func (d *Daemon) boot() {
 	opts.Aliases = askedNames(d.o.RunDir)
 	cfg, problems, err := config.Load(d.o.ConfigDir, opts)
 	d.logProblems(problems)
+	partial := false
 	switch {
 	case err == nil && !config.HasErrors(problems):
 		d.source = d.readConfig()
@@ -438,14 +439,17 @@ func (d *Daemon) boot() {
 		if gerr == nil {
 			d.log.Warn("the configuration has errors: the last good one is used", "from", d.goodDir())
 			cfg = good
-		} else if cfg != nil {
-			d.log.Warn("the configuration has errors: every section that is right is used")
+		} else {
+			partial = true
+			if cfg != nil {
+				d.log.Warn("the configuration has errors: every section that is right is used")
+			}
 		}
 	}
 	if cfg == nil {
 		cfg = &config.Config{}
 	}
-	d.step(core.Configured{Config: cfg})
+	d.step(core.Configured{Config: cfg, Partial: partial})
 	d.restore(cfg)
 }
 

@@ -17,7 +17,7 @@ func parseOptions(protos proto.Registry) config.Options {
 func (d *Daemon) ParseInterface(name string, options []config.Option) (*config.Single, []config.Problem) {
 	opts := parseOptions(d.o.Protos)
 	opts.Aliases = d.core.Names()
-	return config.ParseInterface(name, options, d.core.Base(name), "ubus", opts)
+	return config.ParseInterface(name, options, d.core.Base(name), config.RunTime, opts)
 }
 
 // Version changes with whatever is shown of interfaces (core.Version). It may

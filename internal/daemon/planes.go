@@ -112,7 +112,9 @@ func (d *Daemon) readMade() map[string][]pair.Made {
 
 // saveMade writes down what has been made on a dataplane.
 func (d *Daemon) saveMade(a core.SaveMade) {
-	d.made[a.Name] = a.Made
+	if d.made[a.Name] = a.Made; len(a.Made) == 0 {
+		delete(d.made, a.Name)
+	}
 	if err := store.SaveMade(d.o.RunDir, d.made); err != nil {
 		d.log.Warn("a crash now would leave behind what was made on a dataplane", "dataplane", a.Name, "error", err)
 	}

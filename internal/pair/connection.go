@@ -45,6 +45,7 @@ type connection struct {
 	attempts int // since all tables were read
 	retryAt  time.Time
 	since    time.Time
+	lost     time.Time // since when there is no connection; zero while there is one
 
 	have    [kinds]bool // read completely in this connection
 	wanted  [kinds]bool // to be read
@@ -149,13 +150,16 @@ func (e *Engine) hold(ev dataplane.Event) {
 func (e *Engine) connect() {
 	c := &e.conn
 	c.state, c.retryAt, c.since = connecting, time.Time{}, e.now
+	if c.lost.IsZero() {
+		c.lost = e.now
+	}
 	c.epoch++
 	e.act(Connect{Epoch: c.epoch})
 }
 
 func (e *Engine) up(caps dataplane.Caps) {
 	c := &e.conn
-	c.state, c.caps, c.since, c.err = connected, caps, e.now, ""
+	c.state, c.caps, c.since, c.lost, c.err = connected, caps, e.now, time.Time{}, ""
 	for _, k := range dataplane.Kinds {
 		c.wanted[k] = true
 	}
@@ -184,8 +188,12 @@ func (e *Engine) down(err error) {
 		delay = min(connectFirst<<c.attempts, connectMax)
 	}
 	wasUp := c.state == connected
+	lost := c.lost
+	if wasUp {
+		lost = e.now
+	}
 	*c = connection{state: waiting, epoch: c.epoch, caps: c.caps, err: why, attempts: c.attempts + 1,
-		retryAt: e.now.Add(delay), since: e.now, batches: map[uint64]*batch{}, last: c.last}
+		retryAt: e.now.Add(delay), since: e.now, lost: lost, batches: map[uint64]*batch{}, last: c.last}
 	e.ledger.disconnected()
 	if wasUp {
 		e.fib.Lost()

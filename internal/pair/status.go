@@ -16,7 +16,7 @@ import (
 // Status tells how everything stands.
 func (e *Engine) Status(now time.Time) Status {
 	c := &e.conn
-	s := Status{Name: e.o.Name, State: c.state.String(), Err: c.err, Since: c.since, Caps: c.caps, InFlight: c.flying,
+	s := Status{Name: e.o.Name, State: c.state.String(), Err: c.err, Since: c.since, Lost: c.lost, Caps: c.caps, InFlight: c.flying,
 		Pending: len(e.ops) + e.dirty.len() + e.addrs.len() + e.neighs.len() + e.locals.len(), FIB: e.fib.Status()}
 	if c.state == waiting {
 		s.RetryIn = max(c.retryAt.Sub(now), 0)

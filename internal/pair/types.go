@@ -72,6 +72,15 @@ type Made struct {
 	Synced bool
 }
 
+// Interface is the name of the dataplane's interface, with its tags for a
+// sub-interface.
+func (m Made) Interface() string {
+	if m.Sub == (dataplane.Sub{}) {
+		return m.Phy
+	}
+	return m.Phy + tagsOf(m.Sub)
+}
+
 // Action is what the shell has to do. Their order counts.
 type Action interface{ isAction() }
 
@@ -122,6 +131,7 @@ type Status struct {
 	Err     string        // why there is no connection
 	RetryIn time.Duration // of "waiting"
 	Since   time.Time     // of State
+	Lost    time.Time     // since when there is no connection; zero while there is one
 	Caps    dataplane.Caps
 	Pairs   []PairStatus // as configured, each followed by its sub-interfaces
 	// Pending and InFlight count operations of interfaces, not of routes.

@@ -53,6 +53,14 @@ func (s *session) phyLink(index uint32) (*link, error) {
 	return l, nil
 }
 
+// nameOf is what people call an interface.
+func (s *session) nameOf(index uint32) string {
+	if l := s.links[index]; l != nil {
+		return l.Name
+	}
+	return fmt.Sprintf("interface %d, which is gone", index)
+}
+
 // addPair makes a companion.
 func (s *session) addPair(want *dataplane.Pair) (*pair, error) {
 	if want == nil || !validName(want.HostName) {
@@ -72,7 +80,7 @@ func (s *session) addPair(want *dataplane.Pair) (*pair, error) {
 	}
 	for _, p := range s.pairs {
 		if p.host == want.HostName && p.netns == want.NetNS {
-			return nil, fmt.Errorf("companion %s: it is that of interface %d: %w", want.HostName, p.phy, dataplane.ErrTaken)
+			return nil, fmt.Errorf("companion %s: it is that of %s: %w", want.HostName, s.nameOf(p.phy), dataplane.ErrTaken)
 		}
 	}
 	h, err := s.space(want.NetNS)
@@ -96,7 +104,7 @@ func (s *session) addPair(want *dataplane.Pair) (*pair, error) {
 // again is addPair for a phy that has a companion.
 func (s *session) again(p *pair, want *dataplane.Pair) (*pair, error) {
 	if p.host != want.HostName || p.netns != want.NetNS {
-		return nil, fmt.Errorf("interface %d has companion %s: %w", p.phy, p.host, dataplane.ErrTaken)
+		return nil, fmt.Errorf("%s has companion %s: %w", s.nameOf(p.phy), p.host, dataplane.ErrTaken)
 	}
 	h, err := s.space(p.netns)
 	if err != nil {
@@ -233,6 +241,7 @@ func (s *session) delPair(want *dataplane.Pair) error {
 	if p == nil {
 		return nil
 	}
+	name := s.nameOf(p.phy)
 	for _, q := range s.pairs { // companions of sub-interfaces are on that of the phy
 		if l := s.links[q.phy]; q != p && p.port != 0 && l != nil && l.isSub() {
 			if phy, _ := s.subOf(l); phy == p.phy {
@@ -241,7 +250,7 @@ func (s *session) delPair(want *dataplane.Pair) error {
 		}
 	}
 	s.forget(p, true)
-	s.o.Log.Info("removed a companion", "phy", p.phy, "host", p.host, "netns", p.netns)
+	s.o.Log.Info("removed a companion", "phy", name, "host", p.host, "netns", p.netns)
 	return nil
 }
 
@@ -317,7 +326,7 @@ func (s *session) outers(phy uint32) (list []*link) {
 func (s *session) rules(p *pair) error {
 	phy, port := s.links[p.phy], s.links[p.port]
 	if phy == nil || port == nil {
-		return fmt.Errorf("pair of interface %d: %w", p.phy, dataplane.ErrNoInterface)
+		return fmt.Errorf("pair of %s: %w", s.nameOf(p.phy), dataplane.ErrNoInterface)
 	}
 	pp := phyPort{index: phy.Index, port: port.Index, name: phy.Name, mpls: phy.mpls}
 	for _, l := range s.links {

@@ -290,7 +290,7 @@ func (s *session) dropTwin(o *link) {
 		delete(s.links, twin.Index)
 	}
 	if err := s.rules(p); err != nil {
-		s.o.Log.Warn("cannot write the rules of an interface", "index", p.phy, "error", err)
+		s.o.Log.Warn("cannot write the rules of an interface", "interface", s.nameOf(p.phy), "error", err)
 	}
 }
 
