@@ -448,6 +448,9 @@ func (g *Graph) Events() []Event {
 
 // Changed returns and clears the devices whose want may have changed, sorted.
 func (g *Graph) Changed() []string {
+	if len(g.changed) == 0 {
+		return nil
+	}
 	out := slices.SortedFunc(maps.Keys(g.changed), cmp.Compare[string])
 	clear(g.changed)
 	return out
