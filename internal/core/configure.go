@@ -185,6 +185,8 @@ func (c *Core) dropInterface(n string) {
 	delete(c.due, n)
 	delete(c.settling, n)
 	delete(c.dirty, n)
+	delete(c.dns.of, n)
+	delete(c.prefixes.of, n)
 	for i, x := range c.order {
 		if x == n {
 			c.order = append(c.order[:i:i], c.order[i+1:]...)

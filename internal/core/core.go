@@ -125,6 +125,7 @@ func New(o Options) *Core {
 	for _, n := range o.Down {
 		c.down[n] = true
 	}
+	c.dns.of = map[string]bool{}
 	c.prefixes = newPrefixes(o.Subnets)
 	c.inherited = !o.Owned.Empty()
 	o.Mirror.Seed = o.Seed

@@ -35,6 +35,9 @@ func (c *Core) CheckInvariants() error {
 	}
 	for n, m := range c.ifaces {
 		errs = append(errs, c.checkMachine(n, m, objects[m.User()] != nil))
+		if !c.check[n] && (c.dns.of[n] != m.HasDNS() || c.prefixes.of[n] != m.HasPrefixes()) {
+			errs = append(errs, fmt.Errorf("interface %s has changed what it has for the resolver or of prefixes, and nobody has noted it", n))
+		}
 	}
 	for owner, o := range objects {
 		if owner == "routes" {

@@ -51,6 +51,7 @@ type sourcePrefix struct {
 
 // prefixes is the state of the assignment of IPv6 subnets.
 type prefixes struct {
+	of       map[string]bool // interfaces that have or want some: mostly few
 	dirty    bool
 	known    []iface.Delegation // the newest first, as netifd shows them
 	assigned map[netip.Prefix][]iface.Assignment
@@ -65,7 +66,7 @@ type prefixes struct {
 }
 
 func newPrefixes(r *SubnetMemory) prefixes {
-	p := prefixes{assigned: map[netip.Prefix][]iface.Assignment{}, subnets: map[string][]iface.SubnetAddr{},
+	p := prefixes{of: map[string]bool{}, assigned: map[netip.Prefix][]iface.Assignment{}, subnets: map[string][]iface.SubnetAddr{},
 		since: map[sourcePrefix]time.Time{}, ids: map[string]uint64{}, unmet: map[string]bool{}, dirty: true}
 	if r != nil {
 		p.recall(r)
@@ -151,7 +152,7 @@ func (c *Core) delegations() {
 		now = append(now, iface.Delegation{Prefix: ula, Class: iface.ClassLocal, Delegate: true})
 	}
 	since := map[sourcePrefix]time.Time{}
-	for _, n := range sortedKeys(c.ifaces) {
+	for _, n := range sortedKeys(p.of) {
 		now = append(now, c.ifaces[n].Delegations(func(x netip.Prefix) time.Time {
 			k := sourcePrefix{n, x}
 			if t, ok := p.since[k]; ok {
@@ -188,7 +189,7 @@ func (p *prefixes) end(t time.Time) {
 }
 
 func (c *Core) prefixRequests() (out []iface.PrefixRequest) {
-	for _, n := range sortedKeys(c.ifaces) {
+	for _, n := range sortedKeys(c.prefixes.of) {
 		if r, ok := c.ifaces[n].PrefixRequest(); ok {
 			out = append(out, r)
 		}

@@ -16,7 +16,8 @@ func (Resolver) isAction() {}
 
 // resolvers remembers what the resolver was told last.
 type resolvers struct {
-	dirty bool // may have changed
+	of    map[string]bool // interfaces that have something for it: mostly few
+	dirty bool            // may have changed
 	told  bool
 	links []iface.LinkDNS
 }
@@ -33,8 +34,8 @@ func (c *Core) tellResolver() {
 		return
 	}
 	var list []*iface.Machine
-	for _, m := range c.ifaces {
-		list = append(list, m)
+	for n := range c.dns.of {
+		list = append(list, c.ifaces[n])
 	}
 	links := iface.Resolvers(list)
 	if c.settled {

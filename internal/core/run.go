@@ -112,6 +112,8 @@ func (c *Core) checkInterface(n string) {
 // that nothing has to walk over all of them.
 func (c *Core) noteState(m *iface.Machine) {
 	n := m.Config.Name
+	setIf(c.dns.of, n, m.HasDNS())
+	setIf(c.prefixes.of, n, m.HasPrefixes())
 	if m.TakeDirty() {
 		c.dirty[n] = true
 		c.dns.dirty, c.prefixes.dirty = true, true

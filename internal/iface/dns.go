@@ -28,6 +28,11 @@ func (m *Machine) DNS() (servers []netip.Addr, search []string) {
 	return servers, search
 }
 
+// HasDNS tells whether DNS may have something when the interface is up.
+func (m *Machine) HasDNS() bool {
+	return len(m.Config.DNS)+len(m.Config.DNSSearch) > 0 || m.offer != nil && len(m.offer.DNS)+len(m.offer.DNSSearch) > 0
+}
+
 func addOnce[T comparable](list []T, v T) []T {
 	if slices.Contains(list, v) {
 		return list
@@ -61,7 +66,7 @@ func (l *LinkDNS) ServerText() []string {
 func Resolvers(machines []*Machine) []LinkDNS {
 	var up []*Machine
 	for _, m := range machines {
-		if m.state == Up && (len(m.Config.DNS)+len(m.Config.DNSSearch) > 0 || m.offer != nil && len(m.offer.DNS)+len(m.offer.DNSSearch) > 0) {
+		if m.state == Up && m.HasDNS() {
 			up = append(up, m)
 		}
 	}

@@ -64,6 +64,12 @@ func (m *Machine) PrefixRequest() (PrefixRequest, bool) {
 		Classes: m.Config.IP6Class, Weight: a.Weight}, a.Length > 0
 }
 
+// HasPrefixes tells whether the interface has prefixes to share, or wants of
+// those of others.
+func (m *Machine) HasPrefixes() bool {
+	return m.Config.IP6Assign.Length > 0 || m.offer != nil && len(m.offer.Prefixes) > 0
+}
+
 // InterfaceID is the low half of the addresses that the interface takes from
 // its subnets; hw is the link-layer address of its layer 3 device, random what
 // was chosen for it once.
