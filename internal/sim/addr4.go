@@ -75,6 +75,7 @@ func (k *Kernel) newAddr4(h rtnl.Header, a *rtnl.Addr) *rtnl.Error {
 	case l.in4 == nil:
 		return fail(unix.ENOBUFS, "")
 	}
+	k.conf[v4].conf[l.Name].own = true
 	n := &ifa4{Addr: *a, link: l, local: num4(a.Local), broadcast: num4(a.Broadcast)}
 	n.addr = n.local
 	if a.Peer.IsValid() {
@@ -300,6 +301,7 @@ func (k *Kernel) inetEvent(ev event, l *link) {
 			a := &ifa4{link: l, local: 0x7f000001, addr: 0x7f000001, Addr: rtnl.Addr{Family: unix.AF_INET, PrefixLen: 8,
 				Scope: unix.RT_SCOPE_HOST, Local: addr4(0x7f000001), Label: l.Name}}
 			k.setLifetime4(a, rtnl.LifetimeForever, rtnl.LifetimeForever)
+			k.conf[v4].conf[l.Name].own = true
 			k.insertAddr4(a)
 		}
 	case evChangeMTU:
@@ -314,6 +316,9 @@ func (k *Kernel) inetEvent(ev event, l *link) {
 		k.destroyInet4(l)
 	case evChangeName:
 		k.relabel(l)
+		if l.in4 != nil {
+			k.netconfMoved(v4, l)
+		}
 	}
 }
 
@@ -326,7 +331,7 @@ func (k *Kernel) destroyInet4(l *link) {
 		k.removeAddr4(l.in4.addrs[0])
 	}
 	l.in4 = nil
-	k.dropConf(v4, l.Name)
+	k.dropConf(v4, l)
 }
 
 // relabel is inetdev_changename: the first label becomes the new name, the

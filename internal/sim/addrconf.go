@@ -28,6 +28,10 @@ func (k *Kernel) addrconfEvent(ev event, l *link) {
 		k.addrconfMTU(l)
 	case evUp, evChange:
 		k.addrconfUp(ev, l)
+	case evChangeName:
+		if l.in6 != nil {
+			k.netconfMoved(v6, l)
+		}
 	case evDown:
 		k.ifdown6(l, false)
 	case evUnregister:
@@ -229,7 +233,7 @@ func (k *Kernel) ifdown6(l *link, unregister bool) {
 	}
 	if unregister {
 		l.in6 = nil
-		k.dropConf(v6, l.Name)
+		k.dropConf(v6, l)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package sim is a Linux network kernel for one network namespace, in memory:
-// links, addresses, routes, rules and neighbours that answer rtnetlink
+// links, addresses, routes, rules, neighbours and settings that answer rtnetlink
 // requests, announce changes and lose notifications as the real one does.
 //
 // It is deterministic: no goroutine, no clock, no randomness but its own

@@ -37,7 +37,7 @@ func (d *dump) finish() [][]byte {
 }
 
 // Dump answers a dump request (RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE,
-// RTM_GETNEIGH or RTM_GETRULE with NLM_F_DUMP) with datagrams as the kernel
+// RTM_GETNEIGH, RTM_GETRULE or RTM_GETNETCONF with NLM_F_DUMP) with datagrams as the kernel
 // would send them, in its order, the last with NLMSG_DONE or NLMSG_ERROR.
 func (k *Kernel) Dump(req []byte) (datagrams [][]byte) {
 	h, body, _, err := rtnl.NextMessage(req)
@@ -62,6 +62,8 @@ func (k *Kernel) Dump(req []byte) (datagrams [][]byte) {
 		k.dumpNeighs(d, family, body)
 	case unix.RTM_GETRULE:
 		k.dumpRules(d, family)
+	case unix.RTM_GETNETCONF:
+		k.dumpNetconf(d, family)
 	case unix.RTM_GETNEXTHOP: // there are none
 	default:
 		return [][]byte{rtnl.AppendError(nil, h.Seq, int(unix.EOPNOTSUPP), h, "")}

@@ -42,7 +42,7 @@ func fuzzWorld(t testing.TB) *Kernel {
 // checkWorld wants what the world says of itself to be readable.
 func checkWorld(t *testing.T, k *Kernel) {
 	t.Helper()
-	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNeigh} {
+	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNeigh, rtnl.KindNetconf} {
 		if _, err := texts(k.Dump(rtnl.AppendDumpRequest(nil, kind, 0, rtnl.Filter{}))); err != nil {
 			t.Fatalf("dump of %v: %v", kind, err)
 		}
@@ -80,7 +80,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		f.Add(all)
 	}
-	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNeigh} {
+	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNeigh, rtnl.KindNetconf} {
 		f.Add(rtnl.AppendDumpRequest(nil, kind, 1, rtnl.Filter{Family: unix.AF_INET6, Index: 2, Table: 100}))
 	}
 	for _, s := range []string{"", "ipv6/conf/eth0/disable_ipv6=1", "ipv4/conf/all/forwarding=-1", "ipv6/conf/eth0/mtu=99999999999999999999",

@@ -18,6 +18,8 @@ type generator struct {
 	index uint32
 	names int
 	vlans bool
+	// settings: files whose changes are announced are written to often.
+	settings bool
 }
 
 func newGenerator(seed uint64, vlans bool) *generator {
@@ -65,6 +67,9 @@ func (g *generator) next(k *Kernel) *operation {
 		{2, func(*Kernel) *operation { return g.addVeth() }}, {1, func(*Kernel) *operation { return g.addBridge() }},
 		{2, g.addMACVLAN}, {2, g.delLink}, {14, g.upDown}, {2, g.setMTU}, {2, g.setMAC}, {1, g.rename}, {5, g.setMaster},
 		{2, g.setBridge}, {2, g.setPort}, {2, g.setOther}, {14, g.addr4}, {8, g.addr6}, {14, g.route4}, {9, g.route6}, {2, g.rule}, {3, g.setting},
+	}
+	if g.settings {
+		choices = append(choices, choice{30, g.announced})
 	}
 	if g.vlans {
 		choices = append(choices, choice{12, g.addVLAN}, choice{3, g.setVLAN})
@@ -415,6 +420,14 @@ func (g *generator) setting(k *Kernel) *operation {
 		return sysctl("ipv6/conf/"+l.Name+"/hop_limit", pick(g, "0", "1", "255", "256"))
 	}
 	return sysctl("ipv6/conf/"+pick(g, "all", "default")+"/disable_ipv6", on)
+}
+
+// announced writes to a file whose changes are announced, or some of them.
+func (g *generator) announced(k *Kernel) *operation {
+	name := g.anyLink(k).Name
+	path := pick(g, "ipv4/conf/%s/ignore_routes_with_linkdown", "ipv6/conf/%s/ignore_routes_with_linkdown",
+		"ipv4/conf/%s/forwarding", "ipv4/conf/%s/rp_filter", "ipv4/conf/%s/proxy_arp", "ipv4/conf/%s/bc_forwarding", "ipv6/conf/%s/proxy_ndp")
+	return sysctl(fmt.Sprintf(path, pick(g, name, name, "all", "default")), pick(g, "0", "1", "1", "2"))
 }
 
 func (g *generator) rule(*Kernel) *operation {

@@ -75,6 +75,11 @@ func normal(h rtnl.Header, body []byte) (s shown, err error) {
 		err = rtnl.DecodeNeigh(body, &n)
 		s.object = fmt.Sprintf("neigh %d %v", n.Index, n.Dst)
 		s.text = fmt.Sprintf("%s\n      %+v", rtnl.FormatNeigh(&n, nil), n)
+	case rtnl.KindNetconf:
+		var n rtnl.Netconf
+		err = rtnl.DecodeNetconf(body, &n)
+		s.object = fmt.Sprintf("netconf %d %d", n.Family, n.Index)
+		s.text = rtnl.FormatNetconf(&n, nil)
 	default:
 		err = fmt.Errorf("message of type %d", h.Type)
 	}

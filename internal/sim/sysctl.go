@@ -36,6 +36,10 @@ var sysctlDefaults string
 type conf struct {
 	m      map[string]int64
 	shared bool
+	// written are the files of IPv4 that do not follow the default any more: they
+	// were written to, or those of the default were before the link was made.
+	written map[string]bool
+	own     bool // none of them follows: the link was given an address (ipv4_devconf_setall)
 }
 
 func (c *conf) set(name string, v int64) {
@@ -92,23 +96,23 @@ func newConfTrees(family uint8) confTrees {
 func (k *Kernel) addConf(f int, name string) {
 	t := &k.conf[f]
 	src := t.conf["default"]
-	t.conf[name] = &conf{m: maps.Clone(src.m)}
+	t.conf[name] = &conf{m: maps.Clone(src.m), written: maps.Clone(src.written)}
 	t.neigh[name] = &conf{m: t.neigh[""].m, shared: true}
-	if f != v6 {
-		return
+	if l := k.byName[name]; f == v6 {
+		t.conf[name].m[confMTU] = int64(l.MTU)
+		if l.isLoop() {
+			t.conf[name].m[confAcceptDAD] = -1
+			t.conf[name].m["use_tempaddr"] = -1
+		}
 	}
-	l := k.byName[name]
-	t.conf[name].m[confMTU] = int64(l.MTU)
-	if l.isLoop() {
-		t.conf[name].m[confAcceptDAD] = -1
-		t.conf[name].m["use_tempaddr"] = -1
-	}
+	k.notifyNetconf(f, name, allNetconf)
 }
 
-func (k *Kernel) dropConf(f int, name string) {
-	delete(k.conf[f].conf, name)
-	delete(k.conf[f].neigh, name)
-	delete(k.conf[f].secret, name)
+func (k *Kernel) dropConf(f int, l *link) {
+	delete(k.conf[f].conf, l.Name)
+	delete(k.conf[f].neigh, l.Name)
+	delete(k.conf[f].secret, l.Name)
+	k.netconfGone(f, l)
 }
 
 func (k *Kernel) renameConf(from, to string) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl"
 )
 
 // sysctlRange says what values a file takes; the others take any int.
@@ -74,11 +76,49 @@ func (k *Kernel) WriteSysctl(path, value string) error {
 func (k *Kernel) writeConf4(name, key string, v int64) {
 	old := k.confInt(v4, name, key)
 	k.setConf(v4, name, key, v)
-	if key != confForwarding || name != "all" || (old != 0) == (v != 0) {
+	switch {
+	case key != confForwarding:
+		k.confWritten(name, key, old, v)
+	case old == v:
+	case name == "all": // inet_forward_change
+		k.setConf(v4, "default", key, v)
+		k.notifyNetconf(v4, "all", rtnl.NetconfForwarding)
+		k.notifyNetconf(v4, "default", rtnl.NetconfForwarding)
+		for _, l := range k.order {
+			if l.in4 != nil {
+				k.setConf(v4, l.Name, key, v)
+				k.notifyNetconf(v4, l.Name, rtnl.NetconfForwarding)
+			}
+		}
+	default:
+		k.notifyNetconf(v4, name, rtnl.NetconfForwarding)
+	}
+}
+
+// notCopied are the settings of IPv4 that new links alone take from the default
+// (ipv4_doint_and_flush, net/ipv4/devinet.c).
+var notCopied = map[string]bool{"disable_xfrm": true, "disable_policy": true, confPromoteSecondaries: true, "route_localnet": true}
+
+// confWritten is devinet_conf_proc: a default is copied to the links whose own
+// file nobody has written to, without a word.
+func (k *Kernel) confWritten(name, key string, old, v int64) {
+	if notCopied[key] {
 		return
 	}
-	for n := range k.conf[v4].conf {
-		k.setConf(v4, n, key, v)
+	c := k.conf[v4].conf[name]
+	if c.written == nil {
+		c.written = map[string]bool{}
+	}
+	c.written[key] = true
+	if name == "default" {
+		for _, l := range k.order {
+			if o := k.conf[v4].conf[l.Name]; o != nil && !o.own && !o.written[key] {
+				o.set(key, v)
+			}
+		}
+	}
+	if bit := netconfBit(key); bit != 0 && old != v {
+		k.notifyNetconf(v4, name, bit)
 	}
 }
 
@@ -100,7 +140,34 @@ func (k *Kernel) writeConf6(name, key string, v int64, invalid error) error {
 		return nil
 	}
 	k.setConf(v6, name, key, v)
+	switch {
+	case key == confIgnoreLinkdown:
+		k.linkdownChange(name, old, v)
+	case netconfBit(key) != 0 && old != v:
+		k.notifyNetconf(v6, name, netconfBit(key))
+	}
 	return nil
+}
+
+// linkdownChange is addrconf_fixup_linkdown: what holds for all is copied to
+// every link and, in silence, to the default.
+func (k *Kernel) linkdownChange(name string, old, v int64) {
+	if name == "all" {
+		k.setConf(v6, "default", confIgnoreLinkdown, v)
+		for _, l := range k.order {
+			if l.in6 == nil {
+				continue
+			}
+			was := k.confInt(v6, l.Name, confIgnoreLinkdown)
+			k.setConf(v6, l.Name, confIgnoreLinkdown, v)
+			if (was != 0) != (v != 0) {
+				k.notifyNetconf(v6, l.Name, rtnl.NetconfIgnoreLinkdown)
+			}
+		}
+	}
+	if (old != 0) != (v != 0) {
+		k.notifyNetconf(v6, name, rtnl.NetconfIgnoreLinkdown)
+	}
 }
 
 func (k *Kernel) writeGenMode(name string, v int64, invalid error) error {
@@ -133,8 +200,13 @@ func (k *Kernel) writeGenMode(name string, v int64, invalid error) error {
 
 func (k *Kernel) writeForwarding(name string, old, v int64) {
 	k.setConf(v6, name, confForwarding, v)
+	changed := (old != 0) != (v != 0)
 	if name == "all" {
+		dflt := k.confInt(v6, "default", confForwarding)
 		k.setConf(v6, "default", confForwarding, v)
+		if (dflt != 0) != (v != 0) {
+			k.notifyNetconf(v6, "default", rtnl.NetconfForwarding)
+		}
 		for _, l := range slices.Clone(k.order) {
 			if l.in6 != nil {
 				was := k.confInt(v6, l.Name, confForwarding)
@@ -142,10 +214,11 @@ func (k *Kernel) writeForwarding(name string, old, v int64) {
 				k.forwardChange(l, was, v)
 			}
 		}
-		return
 	}
 	if l := k.byName[name]; l != nil {
 		k.forwardChange(l, old, v)
+	} else if changed { // of all or the default
+		k.notifyNetconf(v6, name, rtnl.NetconfForwarding)
 	}
 }
 
@@ -164,6 +237,7 @@ func (k *Kernel) forwardChange(l *link, old, v int64) {
 			k.leaveAnycast(a)
 		}
 	}
+	k.notifyNetconf(v6, l.Name, rtnl.NetconfForwarding)
 }
 
 func (k *Kernel) writeDisable(name string, old, v int64) {

@@ -51,6 +51,29 @@ func TestTruth(t *testing.T) {
 
 // runSequences runs n random sequences, or what the flags say.
 func runSequences(t *testing.T, n int, vlans bool, opts Options) {
+	t.Helper()
+	runGenerators(t, n, opts, func(seed uint64) *generator { return newGenerator(seed, vlans) })
+}
+
+// TestTruthSettings is TestTruth with many writes to the settings that are
+// announced, some of which are copied to others in silence.
+func TestTruthSettings(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for network namespaces")
+	}
+	n := longSequences / 4
+	if testing.Short() {
+		n = shortSequences
+	}
+	runGenerators(t, n, Options{}, func(seed uint64) *generator {
+		g := newGenerator(seed, false)
+		g.settings = true
+		return g
+	})
+}
+
+func runGenerators(t *testing.T, n int, opts Options, generator func(seed uint64) *generator) {
+	t.Helper()
 	first := uint64(1)
 	if *countFlag > 0 {
 		n = *countFlag
@@ -65,7 +88,7 @@ func runSequences(t *testing.T, n int, vlans bool, opts Options) {
 		// detection, link watch, on a busy machine) may be late once.
 		why := ""
 		for range attempts {
-			if why = runSequence(t, first+i, newGenerator(first+i, vlans), opts); why == "" {
+			if why = runSequence(t, first+i, generator(first+i), opts); why == "" {
 				break
 			}
 			t.Logf("differs, is tried again: %s", why[max(0, len(why)-300):])
@@ -232,7 +255,7 @@ func (b *both) histories() string {
 }
 
 func (b *both) dumps() string {
-	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule} {
+	for _, kind := range []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRoute, rtnl.KindRule, rtnl.KindNetconf} {
 		truth, err := texts(b.r.dump(kind))
 		if err != nil {
 			return err.Error()
