@@ -34,6 +34,10 @@ type Caps struct {
 	// Carrier: companions do not follow the carrier of their phy by themselves
 	// (SetCarrier).
 	Carrier bool
+	// Multicast: a companion hears what is sent to all on its link (multicast
+	// groups of the link, 255.255.255.255) only once that is asked for
+	// (SetMulticast). Otherwise it hears it from the beginning.
+	Multicast bool
 	// Clamps: a sub-interface is up only while its parent is and goes down and up
 	// with it, and its MTU is at most the parent's, as in Linux. Otherwise each
 	// stands for itself, as in VPP.

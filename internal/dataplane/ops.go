@@ -29,6 +29,10 @@ const (
 	SetMAC   // Index, MAC
 	SetTable // Index, Value: Table4 and Table6
 	SetMPLS  // Index, On: whether it takes labelled packets
+	// SetMulticast: Index (the phy), On: whether its companion hears what is sent
+	// to all on the link. It goes along when the interface is bound to another
+	// table. Only with Caps.Multicast.
+	SetMulticast
 	// SetCarrier: Index (the phy), On: what the companion shows. Only where
 	// Caps.Carrier says that it does not follow by itself.
 	SetCarrier
@@ -47,7 +51,7 @@ const (
 )
 
 var opNames = [...]string{"", "pair add", "pair del", "sub-interface add", "sub-interface del", "set up", "set mtu", "set mac",
-	"set table", "set mpls", "set carrier", "table add", "table del", "addr add", "addr del", "neigh set", "neigh del", "route set",
+	"set table", "set mpls", "set multicast", "set carrier", "table add", "table del", "addr add", "addr del", "neigh set", "neigh del", "route set",
 	"route del", "local add", "local del"}
 
 func (k OpKind) String() string {

@@ -34,6 +34,9 @@ type Interface struct {
 	// veth): never a phy.
 	Companion bool
 	MPLS      bool // takes labelled packets
+	// Multicast: what is sent to all on the link is handed on to the companion.
+	// Told only with Caps.Multicast.
+	Multicast bool
 }
 
 // InterfaceType says what frames an interface has.

@@ -281,6 +281,20 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 	}
 }
 
+// takeMulticast has an interface hand on no multicast any more. It tells whether
+// that is still to be waited for.
+func (e *Engine) takeMulticast(u *unit) bool {
+	i, k := e.dp.ifaces[u.phy], dpKey(ofMulticast, u.phy)
+	switch {
+	case i == nil, e.ledger.failed[k] != nil && !e.ledger.busy(k):
+		return false
+	case !i.Multicast:
+		return e.ledger.busy(k) // it may be about to
+	}
+	e.emit(k, dataplane.Op{Kind: dataplane.SetMulticast, Index: u.phy})
+	return true
+}
+
 // takeBack removes what a pair has brought to the dataplane, before the pair
 // goes. It tells whether something is still to be waited for.
 func (e *Engine) takeBack(u *unit) bool {
@@ -306,6 +320,7 @@ func (e *Engine) takeBack(u *unit) bool {
 		e.emit(k, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy})
 		left = true
 	}
+	left = e.takeMulticast(u) || left
 	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 || i.Table6 != 0) &&
 		(e.ledger.failed[k] == nil || e.ledger.busy(k)) {
 		e.emit(k, dataplane.Op{Kind: dataplane.SetTable, Index: u.phy, Value: dataplane.MainTable})

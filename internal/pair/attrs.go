@@ -178,6 +178,9 @@ func (e *Engine) syncDataplane(u *unit, l *rtnl.Link, i *dataplane.Interface) bo
 	}
 	steady = e.syncTable(u, l, i) && steady
 	e.syncMPLS(u, i)
+	if e.conn.caps.Multicast {
+		e.set(dpKey(ofMulticast, u.phy), i.Multicast, dataplane.Op{Kind: dataplane.SetMulticast, Index: u.phy, On: true})
+	}
 	steady = e.set(dpKey(ofUp, u.phy), i.Up == up, dataplane.Op{Kind: dataplane.SetUp, Index: u.phy, On: up}) && steady
 	if e.conn.caps.Carrier && !u.child() {
 		steady = e.set(dpKey(ofCarrier, u.phy), u.carrier == expect(i.Carrier), dataplane.Op{Kind: dataplane.SetCarrier, Index: u.phy, On: i.Carrier}) && steady

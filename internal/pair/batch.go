@@ -43,7 +43,7 @@ func rankOf(k dataplane.OpKind) int {
 		return 5
 	case dataplane.SetTable:
 		return 6
-	case dataplane.SetUp, dataplane.SetCarrier:
+	case dataplane.SetUp, dataplane.SetCarrier, dataplane.SetMulticast:
 		return 7
 	case dataplane.AddrAdd:
 		return 8

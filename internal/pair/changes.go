@@ -192,6 +192,8 @@ func (e *Engine) applied(u *unit, i *dataplane.Interface, op *dataplane.Op) {
 		e.holdBinding(i.Index)
 	case dataplane.SetMPLS:
 		i.MPLS = op.On
+	case dataplane.SetMulticast:
+		i.Multicast = op.On
 	case dataplane.SetCarrier:
 		if u != nil {
 			u.carrier = expect(op.On)
@@ -277,6 +279,8 @@ func (e *Engine) object(k key, op *dataplane.Op) string {
 		return "admin state of " + name
 	case ofMPLS:
 		return "labels on " + name
+	case ofMulticast:
+		return "multicast on " + name
 	case ofAddr:
 		return fmt.Sprintf("address %s on %s", k.prefix, name)
 	case ofNeigh:

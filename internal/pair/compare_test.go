@@ -38,6 +38,11 @@ func (w *world) disagreement() string {
 			return fmt.Sprintf("the dataplane has a pair that nobody wants: %+v", p)
 		}
 	}
+	for i := range has.Interfaces {
+		if x := &has.Interfaces[i]; w.dp.Caps().Multicast && x.Multicast != paired[x.Index] && !(x.Multicast && w.left[x.Index]) {
+			return fmt.Sprintf("%s hands multicast on: %v, has a pair: %v", x.Name, x.Multicast, paired[x.Index])
+		}
+	}
 	if w.dp.Caps().Local {
 		if bad := w.compareLocals(&has); bad != "" {
 			return bad

@@ -17,6 +17,7 @@
 //	VRF (table)             Linux          never taken
 //	routes                  Linux          never taken (package fib)
 //	MPLS                    configuration  switched on where it is asked for, never in Linux
+//	multicast of the link   Linux          the companion hears all of it, as a link of Linux does
 //	sub-interfaces          who made them  made on the other side, and go from there with their original (auto_subif)
 //
 // A change made on the dataplane is taken over only when it is heard of live:

@@ -17,19 +17,20 @@ import (
 type class uint8
 
 const (
-	ofPair    class = iota + 1 // PairAdd, PairDel: index is the phy
-	ofSub                      // SubAdd, SubDel: index is the parent
-	ofMTU                      // index
-	ofMAC                      // index
-	ofTable                    // index
-	ofCarrier                  // index
-	ofUp                       // index
-	ofMPLS                     // index
-	ofAddr                     // index, prefix
-	ofNeigh                    // index, prefix (one address)
-	ofLocal                    // prefix (one address)
-	ofSysctl                   // Linux only: keep_addr_on_down
-	ofLink                     // Linux only: the link itself
+	ofPair      class = iota + 1 // PairAdd, PairDel: index is the phy
+	ofSub                        // SubAdd, SubDel: index is the parent
+	ofMTU                        // index
+	ofMAC                        // index
+	ofTable                      // index
+	ofCarrier                    // index
+	ofUp                         // index
+	ofMPLS                       // index
+	ofMulticast                  // index
+	ofAddr                       // index, prefix
+	ofNeigh                      // index, prefix (one address)
+	ofLocal                      // prefix (one address)
+	ofSysctl                     // Linux only: keep_addr_on_down
+	ofLink                       // Linux only: the link itself
 )
 
 // key names what at most one operation is in flight for. side is dataplaneSide,

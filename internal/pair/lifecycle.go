@@ -353,6 +353,7 @@ func (e *Engine) remove(u *unit) {
 	case ours:
 		e.deactivate(u)
 		e.emit(dpKey(ofPair, u.phy), dataplane.Op{Kind: dataplane.PairDel, Index: u.phy, Pair: &p})
+	case u.made.Pair && e.takeMulticast(u): // the pair went in another way
 	case u.made.Iface && u.phy != dataplane.NoIndex:
 		e.deactivate(u)
 		k := dpKey(ofSub, e.dp.ifaces[u.phy].Parent)

@@ -3,6 +3,7 @@ package pair_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,4 +190,30 @@ func TestMPLS(t *testing.T) {
 	s.configure(off)
 	s.settle()
 	takes("phy1 ")
+}
+
+// TestMulticast: a pair has the companion hear what is sent to all on the link,
+// again when that was lost, and takes it back before it goes.
+func TestMulticast(t *testing.T) {
+	s := newScene(t, like, spec(0, 0), spec(1, 0)) // settle compares
+	s.linux0(addVLAN(s.host("host0").Index, "a", 5, false, 0))
+	s.want("of the sub-interface", s.phy("phy0.5").Multicast, true)
+	phy1 := *s.phy("phy1")
+	s.writes = nil
+	s.configure(spec(0, 0))
+	s.settle()
+	off := slices.IndexFunc(s.writes, func(op dataplane.Op) bool {
+		return op.Kind == dataplane.SetMulticast && !op.On && op.Index == phy1.Index
+	})
+	gone := slices.IndexFunc(s.writes, func(op dataplane.Op) bool { return op.Kind == dataplane.PairDel })
+	if off < 0 || gone < off {
+		t.Errorf("off at %d, pair removed at %d", off, gone)
+	}
+	s.outside(dataplane.Op{Kind: dataplane.SetMulticast, Index: s.phy("phy0").Index})
+	s.want("after somebody has switched it off", s.phy("phy0").Multicast, true)
+	s.dp.Restart(true)
+	s.writes = nil
+	s.settle()
+	again := slices.ContainsFunc(s.writes, func(op dataplane.Op) bool { return op.Kind == dataplane.SetMulticast })
+	s.want("written again after a new connection", again, false)
 }

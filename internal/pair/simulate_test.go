@@ -136,8 +136,12 @@ func simulate(seed uint64, trace func(string), mutate func(*world)) *world {
 
 // dpFaults makes the dataplane fail now and then, as long as faults are on.
 func (w *world) dpFaults() {
+	w.left = map[uint32]bool{}
 	w.dp.Refuse = func(op *dataplane.Op) error {
 		if w.faults && w.rng.IntN(25) == 0 {
+			if op.Kind == dataplane.SetMulticast && !op.On {
+				w.left[op.Index] = true
+			}
 			return fmt.Errorf("a passing fault")
 		}
 		return nil

@@ -161,7 +161,7 @@ type PairStatus struct {
 
 // Attr is one attribute of a pair, as people read it.
 type Attr struct {
-	Name             string // "carrier", "admin", "mtu", "mac", "table", "addresses", "neighbours"
+	Name             string // "carrier", "admin", "mtu", "mac", "table", "multicast", "addresses", "neighbours"
 	Owner            string // "dataplane" or "linux"
 	Dataplane, Linux string
 	InStep           bool

@@ -64,6 +64,7 @@ type world struct {
 	counts  map[string]int
 	lie     lie
 	ignores func(*plan.Op) bool // operations that Linux accepts and does not do
+	left    map[uint32]bool     // interfaces that were refused to hand on no more multicast
 }
 
 // lie is something that is not as the engine is told.
@@ -85,7 +86,7 @@ const netnsOne = "/run/netns/one"
 
 // vppCaps is a dataplane like VPP, namespaceCaps one like a namespace.
 var (
-	vppCaps       = dataplane.Caps{Resolves: true, Carrier: true, TUN: true, SubInterfaces: true, MaxPaths: 64}
+	vppCaps       = dataplane.Caps{Resolves: true, Carrier: true, Multicast: true, TUN: true, SubInterfaces: true, MaxPaths: 64}
 	namespaceCaps = dataplane.Caps{Local: true, Resolves: true, SubInterfaces: true, Clamps: true, MaxPaths: 64}
 )
 

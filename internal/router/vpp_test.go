@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,23 @@ func (w *world) waitRoutes(s *vpptest.Server, want int) {
 	})
 }
 
+// waitHears waits until the companion of the first phy hears what routing
+// daemons and DHCP say to all.
+func (w *world) waitHears(s *vpptest.Server) {
+	w.t.Helper()
+	w.eventually(30*time.Second, func() string {
+		for _, g := range []string{"224.0.0.5", "224.0.0.18", "ff02::5", "ff02::1:2"} {
+			if !s.Hears(1, netip.MustParseAddr(g)) {
+				return "VPP drops what is sent to " + g
+			}
+		}
+		if !s.Broadcast(0) {
+			return "VPP drops what is sent to 255.255.255.255"
+		}
+		return ""
+	})
+}
+
 // addRoutes adds n routes, with metrics that differ in more than 8 bits.
 func (w *world) addRoutes(n int) {
 	w.t.Helper()
@@ -99,6 +117,7 @@ func TestVPP(t *testing.T) {
 	const many = 2000
 	w.addRoutes(many)
 	w.waitRoutes(s, many+1) // and the default one
+	w.waitHears(s)
 
 	t.Run("VPP loses the connection", func(t *testing.T) {
 		dumps, routes := s.Count("ip_route_v2_dump"), s.Count("ip_route_add_del_v2")
@@ -120,6 +139,7 @@ func TestVPP(t *testing.T) {
 		s.Restart(false)
 		addPhys(s)
 		w.waitRoutes(s, 1) // the others went with the tap, from Linux as well
+		w.waitHears(s)
 		w.addRoutes(many)
 		w.waitRoutes(s, many+1)
 		b, err := os.ReadFile(filepath.Join(w.dir, "log"))

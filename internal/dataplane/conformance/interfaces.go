@@ -271,3 +271,44 @@ func (c *client) unsupported(done dataplane.Done, what string) {
 	}
 	c.Fatalf("%s: %+v", what, done.Failed)
 }
+
+// testMulticast: what is sent to all on a link is handed on from SetMulticast
+// to SetMulticast, whatever table the interface is bound to meanwhile, and
+// whoever asks.
+func testMulticast(c *client) {
+	c.connect()
+	phy0, phy1 := c.phy("phy0", true), c.phy("phy1", true)
+	set := func(i uint32, on bool) dataplane.Op {
+		return dataplane.Op{Kind: dataplane.SetMulticast, Index: i, On: on}
+	}
+	if !c.caps.Multicast {
+		c.fails(dataplane.ErrUnsupported, set(phy0, true))
+		c.Skip("companions hear multicast without being told to")
+	}
+	check := func(c *client, on0, on1 bool) {
+		c.Helper()
+		if x, y := c.iface("phy0"), c.iface("phy1"); x.Multicast != on0 || y.Multicast != on1 {
+			c.Errorf("multicast is handed on by phy0 %v, phy1 %v; want %v, %v", x.Multicast, y.Multicast, on0, on1)
+		}
+	}
+	check(c, false, false)
+	c.write(set(phy0, true), set(phy0, true), set(phy1, true))
+	check(c, true, true)
+	c.write(set(phy1, false), set(phy1, false))
+	check(c, true, false)
+	for _, f := range []uint8{family4, family6} {
+		c.write(dataplane.Op{Kind: dataplane.TableAdd, Value: 1001, Family: f})
+	}
+	for _, id := range []uint32{1001, 0, 1001} {
+		c.write(dataplane.Op{Kind: dataplane.SetTable, Index: phy0, Value: id})
+		check(c, true, false)
+	}
+	c.close()
+	second := newClient(c.T, c.w).connect()
+	check(second, true, false)
+	phy0 = second.iface("phy0").Index
+	second.write(set(phy0, false))
+	check(second, false, false)
+	second.write(dataplane.Op{Kind: dataplane.SetTable, Index: phy0})
+	check(second, false, false)
+}

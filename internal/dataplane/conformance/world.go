@@ -102,6 +102,7 @@ var cases = []testCase{
 	{"PairPhyGoes", testPairPhyGoes},
 	{"PairSurvivesClient", testPairSurvivesClient},
 	{"Carrier", testCarrier},
+	{"Multicast", testMulticast},
 	{"SubInterfaces", testSubInterfaces},
 	{"SubInterfacePair", testSubInterfacePair},
 	{"Addresses", testAddresses},

@@ -89,7 +89,7 @@ func worldOf(o memory.Options) func(*testing.T) *conformance.World {
 // can, as much as a namespace can, and as little as there may be.
 func TestConformance(t *testing.T) {
 	for name, o := range map[string]memory.Options{
-		"like VPP": {Caps: dataplane.Caps{Resolves: true, Carrier: true, MPLS: true, TUN: true, SubInterfaces: true, MaxPaths: 64},
+		"like VPP": {Caps: dataplane.Caps{Resolves: true, Carrier: true, Multicast: true, MPLS: true, TUN: true, SubInterfaces: true, MaxPaths: 64},
 			RefuseOverlap: true, Chunk: 7, Slow: true},
 		"like a namespace": {Caps: dataplane.Caps{Local: true, Resolves: true, SubInterfaces: true, Clamps: true, MaxPaths: 256}},
 		"bare":             {Chunk: 1000},

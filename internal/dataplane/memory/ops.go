@@ -203,6 +203,11 @@ func (w *World) doInterface(op *dataplane.Op) error {
 			return unsupported("MPLS")
 		}
 		i.MPLS = op.On
+	case dataplane.SetMulticast:
+		if !w.o.Caps.Multicast {
+			return unsupported("multicast")
+		}
+		i.Multicast = op.On
 	case dataplane.SetCarrier:
 		if !w.o.Caps.Carrier {
 			return unsupported("carrier")

@@ -152,6 +152,8 @@ func (w *batch) one(i int, op *dataplane.Op) error {
 		return w.setMPLS(op.Index, op.On)
 	case dataplane.SetCarrier:
 		return fmt.Errorf("companions follow the carrier by themselves: %w", dataplane.ErrUnsupported)
+	case dataplane.SetMulticast:
+		return fmt.Errorf("companions hear multicast by themselves: %w", dataplane.ErrUnsupported)
 	case dataplane.TableAdd:
 		return w.addTable(op.Value, op.Family)
 	case dataplane.TableDel:

@@ -131,9 +131,52 @@ func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
 	}
 	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, op.Prefix))
 	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {
-		return nil, err
+		refused = nil
 	}
-	return refused, err
+	if refused != nil || err != nil || op.Prefix.Addr().Is4() {
+		return refused, err
+	}
+	return nil, s.restoreLocal(op.Index)
+}
+
+// restoreLocal puts back the link-local address that was said. VPP has IPv6 on
+// an interface as long as somebody has enabled it, each address for itself, and
+// a link-local one only if nobody had before it.
+func (s *session) restoreLocal(index uint32) error {
+	p, there, err := s.readLocal(index)
+	if err != nil || there || !p.IsValid() || !s.ids.has(linkLocalGet, linkLocalGetReply) {
+		return err
+	}
+	refused, err := s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, index, true, asVPP(p)))
+	if refused != nil {
+		delete(s.c.local, index) // it is not there, and will be asked for again
+	}
+	return err
+}
+
+// maxEnabled bounds how often IPv6 can have been enabled.
+const maxEnabled = 16
+
+// disableIP6 disables IPv6 on an interface as often as it was enabled.
+func (s *session) disableIP6(index uint32) (times int, err error) {
+	for ; times < maxEnabled && s.ids.has(enableIP6, enableIP6Reply); times++ {
+		refused, err := s.done(enableIP6, enableIP6Reply, putBool(put32(nil, index), false))
+		if refused != nil || err != nil {
+			return times, err
+		}
+	}
+	return times, nil
+}
+
+// enableIP6 enables it so often again, with the link-local address that was
+// said.
+func (s *session) enableIP6(index uint32, times int) error {
+	for range times {
+		if _, err := s.done(enableIP6, enableIP6Reply, putBool(put32(nil, index), true)); err != nil {
+			return err // what VPP answers says only that it was enabled
+		}
+	}
+	return s.restoreLocal(index)
 }
 
 // readAddrs lists the addresses of one family of an interface; none when there

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"netbraid/internal/dataplane"
 )
@@ -224,6 +225,7 @@ func (s *session) findSource() error {
 		return nil
 	}
 	found := false
+	s.local = 0
 	refused, err := s.dump(sourceDump, sourceDetails, nil, func(p []byte) error {
 		src, err := decodeSource(p)
 		switch {
@@ -231,8 +233,10 @@ func (s *session) findSource() error {
 			return fmt.Errorf("%s: %w", sourceDetails, err)
 		case src.name == s.opt.Source && !found:
 			found, s.source = true, src.id
+		case src.name == s.opt.Source+localSuffix && s.local == 0:
+			s.local = src.id
 		case src.name == linuxNLSource:
-			s.warnLinuxNL()
+			s.warn(linuxNLHint)
 		}
 		return nil
 	})
@@ -242,21 +246,63 @@ func (s *session) findSource() error {
 	if refused != nil {
 		return refused
 	}
-	d, refused, err := s.call(sourceAdd, sourceAddReply, encodeSource(nil, source{s.opt.Priority, 0, s.opt.Source}))
-	if err != nil || refused != nil {
-		return errors.Join(refused, err)
-	}
-	s.source = d.u8()
-	return d.err
+	s.source, refused, err = s.addSource(s.opt.Source, s.opt.Priority)
+	return errors.Join(refused, err)
 }
 
-func (s *session) warnLinuxNL() {
-	const what = "VPP's plugin linux_nl is loaded and writes the same routes, addresses and neighbours: switch it off (startup.conf: plugins { plugin linux_nl_plugin.so { disable } })"
+// addSource makes a FIB source.
+func (s *session) addSource(name string, priority uint8) (id uint8, refused, err error) {
+	d, refused, err := s.call(sourceAdd, sourceAddReply, encodeSource(nil, source{priority, 0, name}))
+	if refused != nil || err != nil {
+		return 0, refused, err
+	}
+	id = d.u8()
+	return id, nil, d.err
+}
+
+// localSuffix makes the name of the source of what is for VPP itself.
+const localSuffix = "-local"
+
+// warn says what of VPP's settings is against us, once and not with every
+// connection, and notes it for those that ask.
+func (s *session) warn(what string) {
 	s.lacks = append(s.lacks, what)
-	if !s.c.warned {
-		s.c.warned = true // once, not with every connection
+	if !s.c.warned[what] {
+		if s.c.warned == nil {
+			s.c.warned = map[string]bool{}
+		}
+		s.c.warned[what] = true
 		s.opt.Log.Warn(what, "socket", s.opt.Socket)
 	}
+}
+
+const linuxNLHint = "VPP's plugin linux_nl is loaded and writes the same routes, addresses and neighbours: switch it off (startup.conf: plugins { plugin linux_nl_plugin.so { disable } })"
+
+// lcpHints are settings of linux-cp that have VPP change Linux by itself, with
+// what comes of it.
+var lcpHints = map[string]string{
+	"lcp lcp-sync on":        "VPP's linux-cp writes every change of an interface to its companion (lcp-sync), also what was only taken away for a moment, as addresses when an interface changes its VRF: switch it off (startup.conf: linux-cp { } without lcp-sync; now: vppctl lcp lcp-sync off)",
+	"lcp lcp-auto-subint on": "VPP's linux-cp makes companions of new sub-interfaces by itself, with names of its own (lcp-auto-subint): switch it off (startup.conf: linux-cp { } without lcp-auto-subint; now: vppctl lcp lcp-auto-subint off)",
+}
+
+// lcpSettings looks for what of linux-cp's settings is against us. Only its
+// command line shows them. local0 never has a pair: nothing else is listed.
+func (s *session) lcpSettings() error {
+	if !s.ids.has(cliInband, cliInbandReply) {
+		return nil
+	}
+	const show = "show lcp phy local0"
+	d, refused, err := s.call(cliInband, cliInbandReply, append(put32(nil, uint32(len(show))), show...))
+	if refused != nil || err != nil {
+		return err
+	}
+	text := d.take(int(d.u32()))
+	for line := range strings.Lines(string(text)) {
+		if what := lcpHints[strings.TrimSpace(line)]; what != "" {
+			s.warn(what)
+		}
+	}
+	return d.err
 }
 
 func (s *session) lack(what string, why error) {
@@ -291,7 +337,10 @@ func (s *session) learnPairs() error {
 	if refused != nil {
 		s.lack("pairs", refused)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.lcpSettings()
 }
 
 // pairRequests are the versions of the request for a pair, the newest first.
@@ -328,6 +377,10 @@ func (s *session) caps() dataplane.Caps {
 	if subs != nil {
 		s.lack("sub-interfaces", subs)
 	}
-	return dataplane.Caps{Resolves: true, MPLS: lacks == nil, TUN: s.pairsMissing() == nil, SubInterfaces: subs == nil,
+	groups := s.ids.missing(multicastMessages...)
+	if groups != nil {
+		s.lack("multicast to companions", groups)
+	}
+	return dataplane.Caps{Resolves: true, Multicast: groups == nil, MPLS: lacks == nil, TUN: s.pairsMissing() == nil, SubInterfaces: subs == nil,
 		MaxPaths: maxPaths, Version: s.version, Missing: s.lacks}
 }

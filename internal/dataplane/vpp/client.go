@@ -88,7 +88,7 @@ type Client struct {
 	// These survive sessions; the living one uses them.
 	paths  paths
 	local  localAddrs
-	warned bool // of linux_nl
+	warned map[string]bool // what was warned of
 
 	mu     sync.Mutex
 	closed bool

@@ -1,6 +1,7 @@
 package vpp
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -233,4 +234,85 @@ func decodePair(p []byte) (pair dataplane.Pair, err error) {
 	pair.NetNS = d.str(netnsLen)
 	pair.Queues = 1
 	return pair, d.err
+}
+
+// prefixLen is the octets of vl_api_prefix.
+const prefixLen = 1 + 16 + 1
+
+// encodeLookup asks for just this route.
+func encodeLookup(b []byte, k dataplane.RouteKey) []byte {
+	return putPrefix(append(put32(b, k.Table), 1), k.Prefix)
+}
+
+// encodeLocalPath appends a path to VPP itself.
+func encodeLocalPath(b []byte, proto uint8) []byte {
+	at := len(b)
+	b = appendPath(b, &dataplane.Path{Index: dataplane.NoIndex, Weight: 1}, proto)
+	binary.BigEndian.PutUint32(b[at+pathWeight+2:], pathLocal)
+	return b
+}
+
+// encodeMroute appends the body of ip_mroute_add_del: one path of linkGroups.
+func encodeMroute(b []byte, add bool, t dataplane.Table, index uint32) []byte {
+	to := linkGroups[t.Family]
+	b = append(putBool(b, add), 1) // among others
+	b = put32(b, t.ID, 0, 0)       // no flags, no RPF id
+	b = putMprefix(b, to)
+	b = append(b, 1)
+	proto := uint8(protoIP4)
+	if t.Family == unix.AF_INET6 {
+		proto = protoIP6
+	}
+	if index == dataplane.NoIndex {
+		return encodeLocalPath(put32(b, mfibForward), proto)
+	}
+	return appendPath(put32(b, mfibAccept), &dataplane.Path{Index: index, Weight: 1}, proto)
+}
+
+// putMprefix appends vl_api_mprefix: a group, from whatever source.
+func putMprefix(b []byte, p netip.Prefix) []byte {
+	a := putAddr(nil, p.Addr())
+	b = put16(append(b, a[0]), uint16(p.Bits()))
+	return append(append(b, a[1:]...), make([]byte, 16)...)
+}
+
+// mpath is a path of a multicast route.
+type mpath struct {
+	index uint32
+	flags uint32
+	local bool // to VPP itself
+}
+
+// decodeMroute reads ip_mroute_details. to is not valid for an entry of one
+// source.
+func decodeMroute(p []byte) (to netip.Prefix, paths []mpath, err error) {
+	d := decoder{b: p}
+	d.skip(2 + 4 + 3*4) // table, flags, RPF id
+	af, bits := d.u8(), int(d.u16())
+	grp, src := d.take(16), d.take(16)
+	n := int(d.u8())
+	for range n {
+		x := mpath{flags: d.u32(), index: d.u32()}
+		d.skip(pathWeight - 4 + 2)
+		x.local = d.u32() == pathLocal
+		d.skip(pathLen - pathWeight - 2 - 4)
+		if d.err != nil {
+			break
+		}
+		paths = append(paths, x)
+	}
+	if d.err != nil {
+		return to, nil, d.err
+	}
+	a := netip.AddrFrom16([16]byte(grp))
+	switch {
+	case af > afIPv6:
+		return to, nil, errValue
+	case af == afIPv4:
+		a = netip.AddrFrom4([4]byte(grp[:4]))
+	}
+	if netip.AddrFrom16([16]byte(src)).IsUnspecified() && bits <= a.BitLen() {
+		to = netip.PrefixFrom(a, bits)
+	}
+	return to, paths, nil
 }

@@ -80,8 +80,15 @@ func (s *session) dumpInterfaces() error {
 		if err != nil {
 			return err
 		}
-		w.ifaces[index] = i
 		list = append(list, i)
+	}
+	if err := s.readGroups(list); err != nil {
+		return err
+	}
+	for n := range list {
+		i := &list[n]
+		i.Multicast = w.accepts(i.Index, i.Table4, i.Table6)
+		w.ifaces[i.Index] = *i
 	}
 	for _, index := range slices.Sorted(maps.Keys(told)) {
 		if _, there := w.ifaces[index]; !there {

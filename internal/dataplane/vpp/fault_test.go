@@ -219,6 +219,8 @@ func scenario(u *user, phy uint32) (end [][]any, err error) {
 		{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")},
 		{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")},
 		{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("2001:db8::1/64")},
+		{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("fe80::1/64")},
+		{Kind: dataplane.SetMulticast, Index: phy, On: true},
 		{Kind: dataplane.SetTable, Index: phy, Value: 10},
 		{Kind: dataplane.SetTable, Index: phy, Value: 0},
 		{Kind: dataplane.SetMPLS, Index: phy, On: true},
@@ -244,12 +246,15 @@ func scenario(u *user, phy uint32) (end [][]any, err error) {
 		sub := done.Made[1].Index
 		done, _, err = u.write(
 			dataplane.Op{Kind: dataplane.PairAdd, Pair: &dataplane.Pair{Phy: sub, HostName: "e0.100", HostPort: dataplane.NoIndex}},
+			dataplane.Op{Kind: dataplane.SetMulticast, Index: sub, On: true},
+			dataplane.Op{Kind: dataplane.SetMulticast, Index: sub},
 			dataplane.Op{Kind: dataplane.PairDel, Pair: &dataplane.Pair{Phy: sub}},
 			dataplane.Op{Kind: dataplane.SubDel, Index: sub},
 			dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: pfx("2001:db8::1/64")},
 			dataplane.Op{Kind: dataplane.NeighDel, Index: phy, Addr: netip.MustParseAddr("2001:db8::2")},
 			dataplane.Op{Kind: dataplane.RouteDel, Route: dataplane.RouteKey{Prefix: pfx("2001:db8:1::/48")}},
 			dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET6},
+			dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET},
 		)
 		if err != nil {
 			return nil, err
@@ -268,6 +273,18 @@ func scenario(u *user, phy uint32) (end [][]any, err error) {
 	return end, nil
 }
 
+// heard is what a companion hears that is not addressed to it, and what there is
+// for that in VPP.
+func heard(s *vpptest.Server, phy uint32) string {
+	out := fmt.Sprint(s.Groups(), " broadcast ", s.Broadcast(0), s.Broadcast(10))
+	for _, a := range []string{"224.0.0.1", "224.0.0.5", "239.1.1.1", "ff02::1", "ff02::5", "ff02::1:ff00:1"} {
+		if s.Hears(phy, netip.MustParseAddr(a)) {
+			out += " " + a
+		}
+	}
+	return out
+}
+
 // TestLostAtEveryMessage: wherever the connection ends, it is told, and after
 // the next one the same is written without harm and comes to the same end.
 func TestLostAtEveryMessage(t *testing.T) {
@@ -284,6 +301,7 @@ func TestLostAtEveryMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := s.Seen()
+	end := heard(s, phy)
 	u.c.Close()
 	s.Close()
 	if n < 100 {
@@ -315,6 +333,9 @@ func TestLostAtEveryMessage(t *testing.T) {
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("lost at %d (after %v): the end is\n%v, should be\n%v", at, after, got, want)
+			}
+			if now := heard(s, phy); now != end {
+				t.Errorf("lost at %d (after %v): heard at the end is\n%v, should be\n%v", at, after, now, end)
 			}
 			u.c.Close()
 			s.Close()

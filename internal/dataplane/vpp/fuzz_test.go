@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/dataplane"
 )
 
@@ -61,6 +63,9 @@ func FuzzDecode(f *testing.F) {
 		{"05-neighbors", 45}, {"07-lcp", 75}, {"08-mpls", 22}, {"08-mpls", 85}} {
 		f.Add(record(f, s.file, s.line).frame[frameHeader:])
 	}
+	// An entry is what is asked for, without the two flags before it.
+	entry := encodeMroute(nil, true, dataplane.Table{Family: unix.AF_INET}, 7)[2:]
+	f.Add(append(make([]byte, 6), entry...))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		_, _ = decodeInterface(p)
 		_, _, _ = decodeInterfaceEvent(p)
@@ -82,6 +87,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if k, raw, err := decodeMPLSRoute(p); err == nil {
 			checkDecoded(t, k, raw)
+		}
+		if to, paths, err := decodeMroute(p); err == nil && (len(paths) > 255 || to.IsValid() && to.Addr().Zone() != "") {
+			t.Fatalf("group %v with %d paths", to, len(paths))
 		}
 	})
 }

@@ -59,6 +59,14 @@ const (
 	routeAddDelReply
 	routeDump
 	routeDetails
+	routeLookup
+	routeLookupReply
+	mrouteAddDel
+	mrouteAddDelReply
+	mrouteDump
+	mrouteDetails
+	enableIP6
+	enableIP6Reply
 	sourceAdd
 	sourceAddReply
 	sourceDump
@@ -92,6 +100,8 @@ const (
 	pairDetails
 	defaultNSGet
 	defaultNSGetReply
+	cliInband
+	cliInbandReply
 	messageEnd
 )
 
@@ -145,6 +155,14 @@ var layouts = [messageEnd]layout{
 	routeAddDelReply:         {"ip_route_add_del_v2_reply", "1992deab", "ip"},
 	routeDump:                {"ip_route_v2_dump", "d16f72e6", "ip"},
 	routeDetails:             {"ip_route_v2_details", "b09aa6c0", "ip"},
+	routeLookup:              {"ip_route_lookup_v2", "710d6471", "ip"},
+	routeLookupReply:         {"ip_route_lookup_v2_reply", "84cc9e03", "ip"},
+	mrouteAddDel:             {"ip_mroute_add_del", "0dd7e790", "ip"},
+	mrouteAddDelReply:        {"ip_mroute_add_del_reply", "1992deab", "ip"},
+	mrouteDump:               {"ip_mroute_dump", "b9d2e09e", "ip"},
+	mrouteDetails:            {"ip_mroute_details", "c5cb23fc", "ip"},
+	enableIP6:                {"sw_interface_ip6_enable_disable", "ae6cfcfb", "ip"},
+	enableIP6Reply:           {"sw_interface_ip6_enable_disable_reply", "e8d4e804", "ip"},
 	sourceAdd:                {"fib_source_add", "b3ac2aec", "fib"},
 	sourceAddReply:           {"fib_source_add_reply", "604fd6f1", "fib"},
 	sourceDump:               {"fib_source_dump", "51077d14", "fib"},
@@ -178,6 +196,8 @@ var layouts = [messageEnd]layout{
 	pairDetails:              {"lcp_itf_pair_details", "8b5481af", "linux_cp"},
 	defaultNSGet:             {"lcp_default_ns_get", "51077d14", "linux_cp"},
 	defaultNSGetReply:        {"lcp_default_ns_get_reply", "5102feee", "linux_cp"},
+	cliInband:                {"cli_inband", "f8377302", "vlib"},
+	cliInbandReply:           {"cli_inband_reply", "05879051", "vlib"},
 }
 
 // A message is one of these.

@@ -58,6 +58,8 @@ func (s *session) operate(b *batch, i int, op *dataplane.Op) (refused, err error
 		return s.setTables(op)
 	case dataplane.SetMPLS:
 		return s.setMPLS(op)
+	case dataplane.SetMulticast:
+		return s.setMulticast(op)
 	}
 	return fmt.Errorf("%w: operation %d", dataplane.ErrUnsupported, op.Kind), nil
 }
@@ -125,6 +127,14 @@ func (s *session) table(op *dataplane.Op) (refused, err error) {
 			return fmt.Errorf("%w: the main table stays", dataplane.ErrRefused), nil
 		}
 		return nil, nil // always there
+	}
+	if !add {
+		// VPP would leave what is in it.
+		if refused, err := s.emptyTable(t); refused != nil || err != nil {
+			return refused, err
+		}
+	}
+	switch {
 	case s.ids.has(tableAddDelV2, tableAddDelV2Reply):
 		// With a table for multicast, as an interface needs.
 		return s.done(tableAddDelV2, tableAddDelV2Reply, putBool(append(encodeTable(nil, t, name), 1), add))
@@ -148,14 +158,32 @@ func (s *session) setTable(index, table uint32, six bool) (refused, err error) {
 	if refused != nil || err != nil {
 		return refused, err
 	}
-	if now := d.u32(); d.err != nil || now == table {
+	now := d.u32()
+	if d.err != nil || now == table {
 		return nil, d.err
 	}
-	bind := put32(encodeIndexAF(nil, index, six), table)
-	refused, err = s.done(setTable, setTableReply, bind)
-	if err != nil || !errors.Is(refused, addressOnInterface) {
+	from, to := dataplane.Table{ID: now, Family: familyOf(six)}, dataplane.Table{ID: table, Family: familyOf(six)}
+	if !s.group(from).accepts[index] {
+		return s.rebind(index, table, six)
+	}
+	// Groups do not go along.
+	if refused, err := s.leave(index, from); refused != nil || err != nil {
 		return refused, err
 	}
+	if refused, err = s.rebind(index, table, six); err != nil {
+		return refused, err
+	}
+	if refused != nil {
+		to = from
+	}
+	lost, err := s.join(index, to)
+	return errors.Join(refused, lost), err
+}
+
+// rebind binds an interface to another table. VPP wants no address on it; and
+// with IPv6 enabled, as it is for the sake of a link-local address, the groups
+// of neighbour discovery stay in the table where they are.
+func (s *session) rebind(index, table uint32, six bool) (refused, err error) {
 	addrs, refused, err := s.readAddrs(index, six)
 	if refused != nil || err != nil {
 		return refused, err
@@ -165,7 +193,16 @@ func (s *session) setTable(index, table uint32, six bool) (refused, err error) {
 			return refused, err
 		}
 	}
-	refused, err = s.done(setTable, setTableReply, bind)
+	times := 0
+	if six {
+		if times, err = s.disableIP6(index); err != nil {
+			return nil, err
+		}
+	}
+	refused, err = s.done(setTable, setTableReply, put32(encodeIndexAF(nil, index, six), table))
+	if err == nil && six {
+		err = s.enableIP6(index, times)
+	}
 	for _, a := range addrs { // also when it did not work
 		if err != nil {
 			return refused, err

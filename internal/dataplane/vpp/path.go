@@ -29,6 +29,7 @@ const (
 // Types of a path (vl_api_fib_path_type) and protocols of its next hop.
 const (
 	pathNormal   = 0
+	pathLocal    = 1
 	pathDrop     = 2
 	pathUnreach  = 5
 	pathProhibit = 6

@@ -159,6 +159,7 @@ func TestRequests(t *testing.T) {
 		{"04-routes", 188, routeAddDel, route("61.0.3.0/24", 0, 25, set(via(1, "192.0.2.2", 1), via(1, "192.0.2.3", 3)))},
 		{"04-routes", 309, routeAddDel, route("61.0.0.0/24", 0, 25, nil)},
 		{"04-routes", 294, routeDump, encodeTable([]byte{25}, dataplane.Table{Family: unix.AF_INET}, "")},
+		{"04b-multipath-edges", 11, routeLookup, encodeLookup(nil, dataplane.RouteKey{Prefix: pfx("60.0.0.0/24")})},
 		{"05-neighbors", 15, neighAddDel, encodeNeigh(putBool(nil, true), dataplane.Neigh{Index: 1, Addr: adr("192.0.2.10"), MAC: mac(0x10), Static: true})},
 		{"05-neighbors", 18, neighAddDel, encodeNeigh(putBool(nil, true), dataplane.Neigh{Index: 1, Addr: adr("192.0.2.11"), MAC: mac(0x11)})},
 		{"05-neighbors", 32, neighAddDel, encodeNeigh(putBool(nil, true), dataplane.Neigh{Index: 1, Addr: adr("2001:db8:1::10"), MAC: rtnl.MAC([6]byte{2, 0, 0, 0, 6, 0x10}), Static: true})},
@@ -188,7 +189,10 @@ func TestRequests(t *testing.T) {
 	}
 	// linkLocalGet is in no recording; its one field is that of deleteSubif, whose
 	// checksum it has.
-	seen := map[message]bool{sockclntCreate: true, linkLocalGet: layouts[linkLocalGet].crc == layouts[deleteSubif].crc}
+	seen := map[message]bool{sockclntCreate: true, linkLocalGet: layouts[linkLocalGet].crc == layouts[deleteSubif].crc,
+		enableIP6: layouts[enableIP6].crc == layouts[mplsEnable].crc, // an interface and a flag
+		// TestUnrecorded has these.
+		mrouteAddDel: true, mrouteDump: true, cliInband: true}
 	for _, x := range tests {
 		r := record(t, x.file, x.line)
 		if l := layouts[x.m]; r.Name != l.name || r.CRC != l.crc {
@@ -324,5 +328,52 @@ func TestAnswers(t *testing.T) {
 		if s, perr := decodePaths(raw); err != nil || perr != nil || len(s.Paths) != 0 || s.Kind != dataplane.Unicast {
 			t.Errorf("line %d is %+v, %v %v", line, s, err, perr)
 		}
+	}
+}
+
+// TestUnrecorded holds the requests that no recording has against bytes written
+// by hand from VPP's description of them (ip.api, mfib_types.api, vlib.api); the
+// path in them is a recorded one.
+func TestUnrecorded(t *testing.T) {
+	const (
+		flags = "00000000" + "00000000" // of the entry; RPF id
+		four  = "00" + "0018" + "e0000000000000000000000000000000" + "00000000000000000000000000000000"
+		six   = "01" + "0008" + "ff000000000000000000000000000000" + "00000000000000000000000000000000"
+	)
+	// Paths to VPP itself and to an interface, as recorded of unicast routes: the
+	// first with interface ~0 and type 1 (LOCAL).
+	local := record(t, "04-routes", 101).body()[2+8+prefixLen+1:]
+	attached := bytes.Clone(local)
+	binary.BigEndian.PutUint32(attached, 7)
+	clear(attached[pathWeight+2 : pathWeight+6])
+	proto6 := func(b []byte) []byte {
+		b = bytes.Clone(b)
+		b[pathNH-1] = protoIP6
+		return b
+	}
+	for name, x := range map[string]struct {
+		got    []byte
+		head   string
+		behind []byte
+	}{
+		"accept IPv4":        {encodeMroute(nil, true, dataplane.Table{ID: 10, Family: unix.AF_INET}, 7), "0101" + "0000000a" + flags + four + "01" + "00000002", attached},
+		"accept no IPv6":     {encodeMroute(nil, false, dataplane.Table{Family: unix.AF_INET6}, 7), "0001" + "00000000" + flags + six + "01" + "00000002", proto6(attached)},
+		"to VPP itself":      {encodeMroute(nil, true, dataplane.Table{Family: unix.AF_INET}, dataplane.NoIndex), "0101" + "00000000" + flags + four + "01" + "00000004", local},
+		"to VPP itself, six": {encodeMroute(nil, true, dataplane.Table{ID: 1, Family: unix.AF_INET6}, dataplane.NoIndex), "0101" + "00000001" + flags + six + "01" + "00000004", proto6(local)},
+		"dump":               {encodeTable(nil, dataplane.Table{ID: 3, Family: unix.AF_INET6}, ""), "00000003" + "01", make([]byte, 64)},
+	} {
+		head, err := hex.DecodeString(x.head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := append(head, x.behind...); !bytes.Equal(x.got, want) {
+			t.Errorf("%s: ours is\n%x, should be\n%x", name, x.got, want)
+		}
+	}
+	// The route to VPP itself is the recorded one.
+	k := dataplane.RouteKey{Prefix: pfx("60.0.14.1/32")}
+	got := encodeRoute(nil, k, 25, &block{n: 1, b: encodeLocalPath(nil, protoIP4)})
+	if want := record(t, "04-routes", 101).body(); !bytes.Equal(append(got[:29:29], got[30:]...), want) {
+		t.Errorf("route to VPP itself: ours is\n%x, should be, but for the source,\n%x", got, want)
 	}
 }

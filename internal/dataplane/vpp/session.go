@@ -73,6 +73,7 @@ type session struct {
 	batches []*batch
 
 	source  uint8
+	local   uint8 // the source of what is for VPP itself; 0: not known
 	ns      namespaces
 	version string
 	lacks   []string

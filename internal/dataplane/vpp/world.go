@@ -19,6 +19,7 @@ type world struct {
 	ifaces map[uint32]dataplane.Interface // as told
 	pairs  map[uint32]dataplane.Pair      // by phy; NetNS as the contract has it
 	hosts  map[uint32]uint32              // phy of a companion's HostPort
+	groups map[dataplane.Table]*group     // multicast, by FIB
 	// dirty are interfaces that something happened to; true: among it a
 	// deletion. all stands for too many.
 	dirty map[uint32]bool
@@ -34,6 +35,7 @@ const maxDirty = 1 << 14
 func (w *world) init() {
 	w.raw, w.ifaces = map[uint32]iface{}, map[uint32]dataplane.Interface{}
 	w.pairs, w.hosts = map[uint32]dataplane.Pair{}, map[uint32]uint32{}
+	w.groups = map[dataplane.Table]*group{}
 	w.dirty, w.deleted = map[uint32]bool{}, map[uint32]int{}
 }
 
@@ -100,6 +102,9 @@ func (s *session) refreshDirty() error {
 func (s *session) gone(index uint32) {
 	w := &s.world
 	delete(w.raw, index)
+	for _, g := range w.groups {
+		delete(g.accepts, index) // another may get its number
+	}
 	if _, known := w.ifaces[index]; known {
 		delete(w.ifaces, index)
 		s.deliver(dataplane.Gone{Epoch: s.q.epoch, Index: index})
@@ -158,7 +163,7 @@ func (s *session) refreshSubs(parent uint32) error {
 		}
 		if there {
 			i := s.describe(s.world.raw[index])
-			i.Table4, i.Table6, i.MPLS = old.Table4, old.Table6, old.MPLS
+			i.Table4, i.Table6, i.MPLS, i.Multicast = old.Table4, old.Table6, old.MPLS, old.Multicast
 			s.tell(i)
 		}
 	}
@@ -241,6 +246,7 @@ func (s *session) complete(r iface) (i dataplane.Interface, err error) {
 	if i.Table6, err = s.readTable(r.index, true); err != nil {
 		return i, err
 	}
+	i.Multicast = s.world.accepts(r.index, i.Table4, i.Table6)
 	i.MPLS, err = s.readMPLS(r.index)
 	return i, err
 }

@@ -141,6 +141,7 @@ func (st *state) addTable(id uint32, af uint8, name string) {
 		}
 	}
 	st.tables = slices.Insert(st.tables, at, t)
+	st.addMFIB(id, af)
 	drop := onePath(none, typeDrop, uint32(af), [16]byte{})
 	own := func(src uint8, length uint8, b ...byte) {
 		var d dest

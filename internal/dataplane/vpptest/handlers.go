@@ -44,6 +44,11 @@ var handlers = map[string]handler{
 	"ip_table_add_del_v2":                     addDelTable,
 	"ip_table_dump":                           dumpTables,
 	"ip_table_flush":                          flushTable,
+	"ip_mroute_add_del":                       addDelMroute,
+	"ip_mroute_dump":                          dumpMroutes,
+	"sw_interface_ip4_enable_disable":         on(enableIP(0)),
+	"sw_interface_ip6_enable_disable":         on(enableIP(1)),
+	"cli_inband":                              cli,
 	"ip_route_add_del":                        routeV1,
 	"ip_route_add_del_v2":                     routeV2,
 	"ip_route_dump":                           dumpRoutes(false),
@@ -150,7 +155,9 @@ func addDelTable(c *conn, r *request) {
 	}
 	id, af, name := r.u32(), r.u8()&1, r.str(64)
 	if v2 {
-		r.flag()
+		if !r.flag() {
+			c.s.strict("a table without one for multicast: no interface can be bound to it")
+		}
 		add = r.flag()
 	}
 	if r.short {
@@ -162,6 +169,7 @@ func addDelTable(c *conn, r *request) {
 		st.addTable(id, af, name)
 	case !add && t != nil && id != 0 && !st.bound(t):
 		st.tables = slices.DeleteFunc(st.tables, func(o *table) bool { return o == t })
+		st.mfibs = slices.DeleteFunc(st.mfibs, func(m *mfib) bool { return m.id == id && m.af == af })
 	}
 	c.answer(r, 0)
 }

@@ -350,6 +350,9 @@ func (st *state) addAddr(v *vif, p prefix) int32 {
 			return rvLength
 		}
 		if local {
+			if v.enabled[1] == 0 {
+				st.enable(v, 1, true)
+			}
 			v.local = p.b // the link's own, shown elsewhere
 			return 0
 		}
@@ -369,6 +372,9 @@ func (st *state) addAddr(v *vif, p prefix) int32 {
 			}
 		}
 	}
+	if p.af == 1 || len(v.addrs[0]) == 0 {
+		st.enable(v, p.af, true)
+	}
 	v.addrs[p.af] = append(v.addrs[p.af], p)
 	st.connect(v, p, true)
 	return 0
@@ -376,6 +382,9 @@ func (st *state) addAddr(v *vif, p prefix) int32 {
 
 func (st *state) delAddr(v *vif, p prefix) {
 	v.addrs[p.af] = slices.DeleteFunc(v.addrs[p.af], func(o prefix) bool { return o == p })
+	if p.af == 1 || len(v.addrs[0]) == 0 {
+		st.enable(v, p.af, false)
+	}
 	st.connect(v, p, false)
 	for _, a := range v.addrs[p.af] {
 		st.connect(v, a, true) // of the same subnet
@@ -434,6 +443,53 @@ func dumpIP(c *conn, r *request) {
 			c.begin("ip_details", r.ctx)
 			c.u32(v.index).flag(six).end()
 		}
+	}
+}
+
+// enable counts who wants a family on an interface; it is on while that is not
+// 0. Then the groups of every table accept from it, in the table that it is
+// bound to at that time: they do not go along to another one. A link of IPv6
+// has an address.
+func (st *state) enable(v *vif, af uint8, on bool) {
+	was := v.enabled[af] > 0
+	if v.enabled[af]++; !on {
+		v.enabled[af] -= 2
+	}
+	if v.enabled[af] > 0 == was {
+		return
+	}
+	st.acceptSpecials(v, af, on)
+	if af == 0 {
+		return
+	}
+	m := st.base(v).mac
+	switch {
+	case !on:
+		v.local = [16]byte{}
+	case v.local == [16]byte{}:
+		v.local = [16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}
+	}
+}
+
+// enableIP is on the request of a client. Disabling what is not enabled is
+// refused for IPv6, and for IPv4 counts below 0.
+func enableIP(af uint8) func(c *conn, r *request, v *vif) {
+	return func(c *conn, r *request, v *vif) {
+		on := r.flag()
+		was := v.enabled[af] > 0
+		rv := int32(0)
+		switch {
+		case on || was:
+			c.s.st.enable(v, af, on)
+			if on && was && af == 1 {
+				rv = rvThere
+			}
+		case af == 1:
+			rv = rvNoIPv6
+		default:
+			c.s.strict("IPv4 of %v is disabled more often than enabled: VPP counts below 0", v)
+		}
+		c.answer(r, rv)
 	}
 }
 

@@ -39,6 +39,8 @@ type Options struct {
 	Page int
 	// Taps is how many companions there can be; 0: any number.
 	Taps int
+	// Sync and AutoSubif are linux-cp's settings lcp-sync and lcp-auto-subint.
+	Sync, AutoSubif bool
 	// LinuxNL: VPP's own listener to netlink is loaded.
 	LinuxNL bool
 	// SourceDir is the last field of show_version_reply.

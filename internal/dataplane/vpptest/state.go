@@ -36,6 +36,7 @@ const (
 	rvAddress6       = -127
 	rvAgain          = -165
 	rvPrefixLength   = -171
+	rvThere          = -81 // VALUE_EXIST
 )
 
 // Flags of interfaces and sub-interfaces.
@@ -72,6 +73,7 @@ type vif struct {
 	table      [2]uint32
 	addrs      [2][]prefix
 	local      [16]byte // link-local address
+	enabled    [2]int   // how often IPv4 and IPv6 were enabled
 	mpls       int      // how often it was enabled
 	pair       *pair
 	companion  bool // dataplane's end of a pair
@@ -97,6 +99,7 @@ type state struct {
 	pending  []event
 	told     []neighEvent
 	tables   []*table
+	mfibs    []*mfib
 	mpls     []*mplsTable
 	sources  []source
 	paths    intern
@@ -171,6 +174,12 @@ func (st *state) remove(v *vif) {
 	for af := range v.addrs {
 		for len(v.addrs[af]) > 0 {
 			st.delAddr(v, v.addrs[af][0])
+		}
+	}
+	for af := range v.enabled {
+		if v.enabled[af] > 0 {
+			v.enabled[af] = 1
+			st.enable(v, uint8(af), false)
 		}
 	}
 	st.neighs = slices.DeleteFunc(st.neighs, func(n *neigh) bool { return n.vif == v.index })
