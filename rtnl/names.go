@@ -111,6 +111,10 @@ var routeProtocols = numberNames[uint8]{
 	unix.RTPROT_RIP: "rip", unix.RTPROT_EIGRP: "eigrp",
 }
 
+// ProtocolName is what people call a protocol of routes (RTPROT_*): its name, or
+// its number.
+func ProtocolName(n uint8) string { return routeProtocols.of(n) }
+
 var routeTypes = numberNames[uint8]{
 	unix.RTN_UNSPEC: "none", unix.RTN_UNICAST: "unicast", unix.RTN_LOCAL: "local", unix.RTN_BROADCAST: "broadcast",
 	unix.RTN_ANYCAST: "anycast", unix.RTN_MULTICAST: "multicast", unix.RTN_BLACKHOLE: "blackhole",

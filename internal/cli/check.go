@@ -2,19 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"netbraid/internal/config"
 	"netbraid/internal/daemon"
-	"netbraid/internal/dryrun"
 	"netbraid/internal/helper"
 	"netbraid/internal/proto"
 )
@@ -98,90 +92,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func (a *app) planCmd() *cobra.Command {
-	var dir, run, addons string
-	c := &cobra.Command{
-		Use:   "plan",
-		Short: "Say what a reload would do, operation by operation; nothing is written",
-		Long: `Reads the configuration and the kernel and prints, in order, the operations
-that netbraid would do to bring them together, one a line; what is done on
-dataplanes and by Open vSwitch is not among them. Nothing is written,
-and no daemon is needed; what the daemon has written down as its own is taken
-from --run-dir. Needs root.
-Exit code: 0 nothing to do, 2 something to do (as with diff), 1 an error in the
-configuration, or a failure.`,
-		Example: `  netbraid plan
-  netbraid plan -c /tmp/new
-  netbraid plan >/dev/null; [ $? = 2 ] && echo "a reload would change something"`,
-		Args: none,
-		RunE: func(c *cobra.Command, _ []string) error {
-			protos := a.protocols(c.Context(), addons, run)
-			cfg, problems, err := daemon.Load(dir, protos)
-			if err != nil {
-				return err
-			}
-			errs, _ := countProblems(problems)
-			if errs > 0 {
-				a.printProblems(problems)
-				return exit(exitFailed, "%s in %s/network: a reload would refuse it and change nothing", count(errs, "error"), dir)
-			}
-			if err := readable(run); err != nil {
-				return err
-			}
-			restore, _, err := daemon.ReadAsked(run, cfg, protos)
-			if err != nil {
-				return err
-			}
-			ops, err := dryrun.Plan(c.Context(), dryrun.Options{Config: cfg, RunDir: run, NSFD: -1, Protos: protos, Restore: restore})
-			if err != nil {
-				return err
-			}
-			if left := beyondPlan(cfg); left != "" {
-				fmt.Fprintln(a.err, left)
-			}
-			if len(ops) == 0 {
-				fmt.Fprintln(a.out, "nothing to do")
-				return nil
-			}
-			for _, op := range ops {
-				fmt.Fprintln(a.out, op)
-			}
-			return silent(exitChanges)
-		},
-	}
-	c.Flags().StringVarP(&dir, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
-	c.Flags().StringVar(&run, "run-dir", daemon.DefaultRunDir, "`dir`ectory where the daemon keeps what is its own")
-	c.Flags().StringVarP(&addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
-	return c
-}
-
-// beyondPlan says what a plan of the kernel's operations does not have; empty
-// for nothing.
-func beyondPlan(cfg *config.Config) string {
-	var what []string
-	if n := len(cfg.Pairs); n > 0 {
-		what = append(what, count(n, "pair")+" (netbraid pair list)")
-	}
-	if n := len(cfg.Switches()); n > 0 {
-		what = append(what, count(n, "bridge")+" of Open vSwitch (netbraid ovs show)")
-	}
-	if what == nil {
-		return ""
-	}
-	return "netbraid: not in this plan, which is of the kernel: what is done for " + strings.Join(what, " and ")
-}
-
-// readable holds that what the daemon has written down as its own, if
-// anything, can be read: without it the plan would be wrong.
-func readable(run string) error {
-	f, err := os.Open(filepath.Join(run, "state"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read what the daemon has made (plan needs root): %w", err)
-	}
-	return f.Close()
 }

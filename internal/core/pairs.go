@@ -119,7 +119,11 @@ func (c *Core) configurePairs() {
 		switch {
 		case !p.leaveAt.IsZero():
 		case i < 0 || !sameDataplane(c.cfg.Dataplanes[i], p.Config):
-			c.leavePlane(p)
+			if d := c.renamed(p); d != nil {
+				c.renewPlane(p, d)
+			} else {
+				c.leavePlane(p)
+			}
 		case !sameConnection(c.cfg.Dataplanes[i], p.Config):
 			c.renewPlane(p, c.cfg.Dataplanes[i])
 		}
@@ -153,6 +157,16 @@ func sameConnection(a, b *config.Dataplane) bool {
 	return sameDataplane(a, b) && a.Window == b.Window && slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
 }
 
+// renamed gives the section that a dataplane has now, under another name; nil
+// when there is none.
+func (c *Core) renamed(p *Plane) *config.Dataplane {
+	i := slices.IndexFunc(c.cfg.Dataplanes, func(d *config.Dataplane) bool { return sameDataplane(d, p.Config) })
+	if i < 0 || c.planeOf(c.cfg.Dataplanes[i].Name) != nil {
+		return nil
+	}
+	return c.cfg.Dataplanes[i]
+}
+
 // leaving tells whether the pairs of a dataplane are being taken apart that had
 // another name before. When that has ended it is configured.
 func (c *Core) leaving(d *config.Dataplane) bool {
@@ -168,7 +182,7 @@ func (c *Core) renewPlane(p *Plane, d *config.Dataplane) {
 	next := c.openPlane(d)
 	c.setPairs(next)
 	for _, path := range sortedKeys(p.netns) {
-		if _, used := next.netns[path]; !used {
+		if _, used := next.netns[path]; !used || p.Config.Name != d.Name {
 			c.dropPairNS(p, path)
 		}
 	}

@@ -53,7 +53,10 @@ func TestDataplaneOptionsChange(t *testing.T) {
 			t.Errorf("%q for %q: %s, planes %v; want %s, %s", s.new, s.old, got, planes(), s.want, s.planes)
 		}
 	}
-	if got := configure(strings.Replace(section, "list skip_proto static", "option socket /other", 1)); !strings.Contains(got, "open 7 /other") {
+	if got := configure(strings.Replace(section, "dataplane v", "dataplane w", 1)); got != "close 6, open 7 /run/vpp/api.sock, mirror 3 /run/netns/blue, drop 2" {
+		t.Errorf("another name: %s", got)
+	}
+	if got := configure(strings.Replace(section, "list skip_proto static", "option socket /other", 1)); !strings.Contains(got, "open 8 /other") {
 		t.Errorf("another socket: %s", got)
 	}
 }

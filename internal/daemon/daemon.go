@@ -488,7 +488,10 @@ func (d *Daemon) logProblems(problems []config.Problem) {
 	}
 }
 
-func (d *Daemon) goodDir() string { return filepath.Join(d.o.StateDir, "good") }
+func (d *Daemon) goodDir() string { return goodDir(d.o.StateDir) }
+
+// goodDir is where the last good configuration is.
+func goodDir(stateDir string) string { return filepath.Join(stateDir, "good") }
 
 func (d *Daemon) readConfig() []byte {
 	b, err := os.ReadFile(filepath.Join(d.o.ConfigDir, "network"))

@@ -106,10 +106,15 @@ func (r *run) plan(o Options) ([]*plan.Op, error) {
 func (r *run) do(a core.Action) error {
 	switch a := a.(type) {
 	case core.Subscribe:
+		if a.NS != 0 {
+			break // other namespaces are not configured, only mirrored
+		}
 		r.echo.epoch = a.Epoch
 		r.queue = append(r.queue, core.Subscribed{Epoch: a.Epoch})
 	case core.Dump:
-		return r.dump(a)
+		if a.NS == 0 {
+			return r.dump(a)
+		}
 	case core.Write:
 		res := make([]plan.Result, 0, len(a.Ops))
 		r.ops = append(r.ops, a.Ops...)

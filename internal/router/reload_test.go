@@ -93,15 +93,25 @@ func TestReloadDataplane(t *testing.T) {
 	})
 	t.Run("its name", func(t *testing.T) {
 		before := w.index("e0")
+		s := newStream(t, w.one, w.two, "192.168.2.2:9000")
 		w.reload("'fwd'", "'other'")
-		w.eventually(15*time.Second, func() string { // the companion is another
-			if w.index("e0") == before {
-				return "the companion is still there"
+		w.eventually(15*time.Second, func() string {
+			out, err := w.run("fib", "other")
+			if err != nil || !strings.Contains(out, "is live") {
+				return out
 			}
-			out, _ := w.control.Try("ip", "route", "replace", "192.168.2.0/24", "via", "10.0.0.2")
-			return out
+			return ""
 		})
-		w.reached()
+		time.Sleep(300 * time.Millisecond)
+		if sent, lost := s.end(); lost > 0 || sent < 50 {
+			t.Errorf("%d of %d packets were lost", lost, sent)
+		}
+		if after := w.index("e0"); after != before {
+			t.Errorf("the companion was link %d, is %d", before, after)
+		}
+		if made := w.made(); !strings.Contains(made, `"other netns `) || strings.Contains(made, `"fwd netns `) {
+			t.Errorf("remembered: %s", made)
+		}
 		b, err := os.ReadFile(filepath.Join(w.dir, "log"))
 		if err != nil {
 			t.Fatal(err)

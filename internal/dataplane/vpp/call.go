@@ -167,6 +167,9 @@ func (s *session) handshake() error {
 		d.skip(32)
 		s.version += " " + d.str(32)
 	}
+	if s.opt.looks {
+		return s.learnPairs()
+	}
 	refused, err = s.done(wantInterfaceEvents, wantInterfaceEventsReply, encodeWantEvents(nil, uint32(os.Getpid())))
 	if err != nil {
 		return err

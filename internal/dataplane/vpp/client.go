@@ -32,6 +32,7 @@ type Options struct {
 	Timeout time.Duration
 	// Keepalive is how long a connection may be idle before it is tried; 5 s.
 	Keepalive time.Duration
+	looks     bool // only dumps of interfaces and pairs are asked for: VPP is left as it is
 }
 
 // The defaults and bounds of Options.
