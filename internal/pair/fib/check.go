@@ -112,7 +112,29 @@ func (t *Table) checkEntry(id uint32, e *entry, sum *tally) error {
 	return nil
 }
 
+// checkIndex tells whether the index counts what it has.
+func (t *entries) checkIndex() error {
+	n, left := 0, 0
+	for i, id := range t.index {
+		switch {
+		case id != 0:
+			n++
+		case t.tags[i] == tagLeft:
+			left++
+		case t.tags[i] != 0:
+			return fmt.Errorf("place %d of the index has no entry and the tag %d", i, t.tags[i])
+		}
+	}
+	if n != t.n || left != t.left || n+left > 0 && n+left == len(t.index) {
+		return fmt.Errorf("the index of %d places has %d entries and %d left ones, and counts %d and %d", len(t.index), n, left, t.n, t.left)
+	}
+	return nil
+}
+
 func (t *Table) checkCounts(sum *tally) error {
+	if err := t.ent.checkIndex(); err != nil {
+		return err
+	}
 	for i := range t.fibs {
 		v := &t.fibs[i]
 		if v.routes != sum.routes[i] || v.holds < 0 {

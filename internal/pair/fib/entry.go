@@ -80,10 +80,14 @@ type entries struct {
 	n      int
 	index  []uint32
 	// tags has some of each key's hash beside its id, so that a search need not
-	// look at the entries of others.
+	// look at the entries of others. Where there is no id, tagLeft says that one
+	// has been there and that a search goes on.
 	tags []uint8
+	left int // such places
 	seed uint64
 }
+
+const tagLeft = 1
 
 // at is the entry of an id.
 func (t *entries) at(id uint32) *entry { return &t.chunks[id>>chunkBits][id&(chunkSize-1)] }
@@ -110,11 +114,6 @@ func (k *entryKey) hash(seed uint64) uint64 {
 
 const indexGroup = 16
 
-func (t *entries) home(k *entryKey) int {
-	i, _ := t.begin(k)
-	return i
-}
-
 // begin is where the search for a key begins, and the key's tag.
 func (t *entries) begin(k *entryKey) (int, uint8) {
 	h := k.hash(t.seed)
@@ -128,19 +127,27 @@ func (t *entries) find(k *entryKey) uint32 {
 		return 0
 	}
 	for i, tag := t.begin(k); ; {
-		id := t.index[i]
-		if id == 0 || t.tags[i] == tag && t.at(id).entryKey == *k {
+		switch id := t.index[i]; {
+		case id == 0 && t.tags[i] != tagLeft:
+			return 0
+		case id != 0 && t.tags[i] == tag && t.at(id).entryKey == *k:
 			return id
 		}
-		if i++; i == len(t.index) {
-			i = 0
-		}
+		i = t.next(i)
 	}
+}
+
+// next is the place after one.
+func (t *entries) next(i int) int {
+	if i++; i == len(t.index) {
+		return 0
+	}
+	return i
 }
 
 // add makes the entry of a key that is not there.
 func (t *entries) add(k *entryKey) uint32 {
-	if (t.n+1)*4 > len(t.index)*3 {
+	if (t.n+t.left+1)*4 > len(t.index)*3 {
 		t.grow()
 	}
 	if t.free == 0 {
@@ -155,16 +162,16 @@ func (t *entries) add(k *entryKey) uint32 {
 	return id
 }
 
+// place puts an id that is not there where a search for its key comes by.
 func (t *entries) place(id uint32) {
-	for i, tag := t.begin(&t.at(id).entryKey); ; {
-		if t.index[i] == 0 {
-			t.index[i], t.tags[i] = id, tag
-			return
-		}
-		if i++; i == len(t.index) {
-			i = 0
-		}
+	i, tag := t.begin(&t.at(id).entryKey)
+	for t.index[i] != 0 {
+		i = t.next(i)
 	}
+	if t.tags[i] == tagLeft {
+		t.left--
+	}
+	t.index[i], t.tags[i] = id, tag
 }
 
 // chunk adds free entries, the lowest first.
@@ -182,11 +189,16 @@ func (t *entries) chunk() {
 	}
 }
 
+// grow makes room for more, or takes away what has been left where enough has.
 func (t *entries) grow() {
-	n := max(len(t.index)*3/2, 64)
+	n := max(len(t.index), 64)
+	if t.n*2 > len(t.index) {
+		n = n * 3 / 2
+	}
 	old := t.index
 	t.index = make([]uint32, (n+indexGroup-1)/indexGroup*indexGroup)
 	t.tags = make([]uint8, len(t.index))
+	t.left = 0
 	for _, id := range old {
 		if id != 0 {
 			t.place(id)
@@ -194,29 +206,26 @@ func (t *entries) grow() {
 	}
 }
 
-// remove takes an entry away and moves up what probed past it.
+// remove takes an entry away. Its place is left as one that has been used,
+// unless it is the last of its run: moving up what stands behind it would mean
+// to look at each of them.
 func (t *entries) remove(id uint32) {
 	e := t.at(id)
-	i := t.home(&e.entryKey)
+	i, _ := t.begin(&e.entryKey)
 	for t.index[i] != id {
-		if i++; i == len(t.index) {
-			i = 0
+		i = t.next(i)
+	}
+	t.index[i], t.tags[i] = 0, tagLeft
+	t.left++
+	if j := t.next(i); t.index[j] == 0 && t.tags[j] != tagLeft {
+		for t.index[i] == 0 && t.tags[i] == tagLeft {
+			t.tags[i] = 0
+			t.left--
+			if i--; i < 0 {
+				i = len(t.index) - 1
+			}
 		}
 	}
-	for j := i; ; {
-		if j++; j == len(t.index) {
-			j = 0
-		}
-		if t.index[j] == 0 {
-			break
-		}
-		h := t.home(&t.at(t.index[j]).entryKey)
-		if i <= j && (h <= i || h > j) || i > j && h <= i && h > j {
-			t.index[i], t.tags[i] = t.index[j], t.tags[j]
-			i = j
-		}
-	}
-	t.index[i] = 0
 	*e = entry{link: t.free}
 	t.free = id
 	t.n--
