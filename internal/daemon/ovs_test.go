@@ -3,10 +3,8 @@ package daemon
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 	"netbraid/internal/iface"
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
-	"netbraid/internal/ovs/ovsdb"
+	"netbraid/internal/ovstest"
 	"netbraid/internal/vmtest"
 )
 
@@ -161,48 +159,13 @@ func TestOpenVSwitch(t *testing.T) {
 	})
 }
 
-// openVSwitch starts Open vSwitch's two daemons in the world's namespace, with a
-// database and sockets of their own, and gives a function that runs ovs-vsctl.
+// openVSwitch starts Open vSwitch in the world's namespace, and gives a function
+// that runs ovs-vsctl.
 func (w *world) openVSwitch() (vsctl func(line string) string) {
 	w.t.Helper()
-	for _, p := range []string{"ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl"} {
-		if _, err := exec.LookPath(p); err != nil {
-			w.t.Skip("needs Open vSwitch: run scripts/deps")
-		}
-	}
-	dir, err := os.MkdirTemp("/tmp", "ovs") // a socket's path is short
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { os.RemoveAll(dir) })
-	w.ovsdb.Target = "unix:" + dir + "/db.sock"
-	w.ns.IP("link set lo up")
-	w.ns.Run("ovsdb-tool create " + dir + "/conf.db /usr/share/openvswitch/vswitch.ovsschema")
-	start := func(args ...string) {
-		// It outlives a test binary that is killed by ten minutes at most.
-		cmd := exec.Command("timeout", append([]string{"--foreground", "-k", "1", "600"}, args...)...)
-		cmd.Env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_DBDIR="+dir, "OVS_LOGDIR="+dir, "OVS_SYSCONFDIR="+dir)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := w.ns.Do(cmd.Start); err != nil {
-			w.t.Fatal(err)
-		}
-		w.t.Cleanup(func() {
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			_ = cmd.Wait()
-		})
-	}
-	start("ovsdb-server", dir+"/conf.db", "--remote=p"+w.ovsdb.Target, "--unixctl="+dir+"/dbctl", "--no-chdir", "-vconsole:off", "-vsyslog:off")
-	nstest.Eventually(w.t, 10*time.Second, func() string {
-		if !ovsdb.Available(w.ovsdb.Target) {
-			return "ovsdb-server does not answer"
-		}
-		return ""
-	})
-	start("ovs-vswitchd", w.ovsdb.Target, "--unixctl="+dir+"/vctl", "--no-chdir", "-vconsole:off", "-vsyslog:off")
-	return func(line string) string {
-		w.t.Helper()
-		return w.ns.Run("ovs-vsctl --timeout=20 --db=" + w.ovsdb.Target + " " + line)
-	}
+	o := ovstest.New(w.t, w.ns)
+	w.ovsdb.Target = o.Target()
+	return o.Vsctl
 }
 
 // TestOpenVSwitchDatabase: without a backend in its section a bridge is given to
@@ -255,7 +218,7 @@ config interface in
 	w.waitState("in", iface.Up)
 	w.waitAddrs("in", "10.20.0.1/24")
 	far.Run("ping -c 2 -i 0.2 -W 5 10.20.0.1")
-	if got := vsctl("get port eth0 tag"); strings.TrimSpace(got) != "20" {
+	if got := vsctl("get port eth0 tag"); got != "20" {
 		t.Errorf("tag of eth0 in the database: %s", got)
 	}
 	var errs string
@@ -282,7 +245,7 @@ config interface in
 		t.Fatal(err)
 	}
 	nstest.Eventually(t, 10*time.Second, func() string {
-		if got := strings.TrimSpace(vsctl("get port eth0 tag")); got != "30" {
+		if got := vsctl("get port eth0 tag"); got != "30" {
 			return "tag of eth0 in the database: " + got
 		}
 		return ""
@@ -321,7 +284,7 @@ func TestOpenVSwitchTeardown(t *testing.T) {
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("the end took %v: something was waited for that does not come", took)
 	}
-	if got := strings.Fields(vsctl("list-br") + vsctl("list-ports theirs")); len(got) != 1 || got[0] != "theirs" {
+	if got := strings.Fields(vsctl("list-br") + " " + vsctl("list-ports theirs")); len(got) != 1 || got[0] != "theirs" {
 		t.Errorf("bridges in the database, and ports: %s", got)
 	}
 	nstest.Eventually(t, 5*time.Second, func() string {

@@ -3,86 +3,37 @@ package partners
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovstest"
 	"netbraid/internal/vmtest"
 	"netbraid/ubus"
 )
 
-// vswitch is Open vSwitch in the namespace of a world, with a database of its
-// own.
+// vswitch is Open vSwitch in the namespace of a world.
 type vswitch struct {
-	w                *world
-	dir              string
-	server, vswitchd *exec.Cmd
+	*ovstest.OVS
+	w *world
 }
 
 func newVSwitch(w *world) *vswitch {
 	w.t.Helper()
-	need(w.t, "ovs-vswitchd", "ovsdb-server", "ovs-vsctl")
-	dir, err := os.MkdirTemp("/tmp", "ovs") // a socket's path is short
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { os.RemoveAll(dir) })
-	v := &vswitch{w: w, dir: dir}
-	w.ovsdb.Target = v.target()
-	w.ns.Run("ovsdb-tool create " + dir + "/conf.db /usr/share/openvswitch/vswitch.ovsschema")
-	v.startServer()
-	v.startVSwitchd()
-	w.t.Cleanup(func() { v.kill(v.vswitchd); v.kill(v.server) })
+	v := &vswitch{ovstest.New(w.t, w.ns, "--disable-system"), w}
+	w.ovsdb.Target = v.Target()
 	return v
-}
-
-func (v *vswitch) target() string { return "unix:" + v.dir + "/db.sock" }
-
-func (v *vswitch) startServer() {
-	v.server = v.start("ovsdb-server", v.dir+"/conf.db", "--remote=p"+v.target(), "--unixctl="+v.dir+"/dbctl", "--no-chdir", "-vconsole:warn")
-	nstest.Eventually(v.w.t, 10*time.Second, func() string {
-		if _, err := v.w.ns.Try("ovs-vsctl", "--db="+v.target(), "--no-wait", "init"); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
-}
-
-func (v *vswitch) startVSwitchd() {
-	v.vswitchd = v.start("ovs-vswitchd", v.target(), "--unixctl="+v.dir+"/ctl", "--no-chdir", "-vconsole:warn", "--disable-system")
-}
-
-// start starts a program of Open vSwitch, which ends within ten minutes whatever
-// becomes of the test.
-func (v *vswitch) start(args ...string) *exec.Cmd {
-	v.w.t.Helper()
-	cmd := exec.Command("timeout", append([]string{"--foreground", "-k", "1", "600"}, args...)...)
-	cmd.Env = append(os.Environ(), "OVS_RUNDIR="+v.dir, "OVS_DBDIR="+v.dir, "OVS_LOGDIR="+v.dir, "OVS_SYSCONFDIR="+v.dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := v.w.ns.Do(cmd.Start); err != nil {
-		v.w.t.Fatalf("%s: %v", args[0], err)
-	}
-	return cmd
-}
-
-// kill ends a program as a crash would.
-func (v *vswitch) kill(cmd *exec.Cmd) {
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	_ = cmd.Wait()
 }
 
 // ports gives what ovs-vsctl says of the ports of a bridge: "eth1 tag 10 trunks
 // 20,21", sorted.
 func (v *vswitch) ports(bridge string) []string {
 	v.w.t.Helper()
-	names := strings.Fields(v.w.ns.Run("ovs-vsctl --db=" + v.target() + " list-ports " + bridge))
+	names := strings.Fields(v.Vsctl("list-ports " + bridge))
 	var table struct{ Data [][]any }
-	out := v.w.ns.Run("ovs-vsctl --db=" + v.target() + " --format=json --columns=name,tag,trunks list Port")
+	out := v.Vsctl("--format=json --columns=name,tag,trunks list Port")
 	if err := json.Unmarshal([]byte(out), &table); err != nil {
 		v.w.t.Fatalf("ovs-vsctl: %v: %s", err, out)
 	}
@@ -180,7 +131,7 @@ func TestOpenVSwitch(t *testing.T) {
 	w.portsCount("eth0", "guests")
 
 	// By hand, and by the API.
-	w.ns.Run("ovs-vsctl --db=" + v.target() + " add-port ovs0 eth2")
+	v.Vsctl("add-port ovs0 eth2")
 	w.change("network.interface.all", "add_device", "eth1")
 	v.waitPorts("ovs0", "eth0 tag 10", "eth1", "eth2", "guests tag 10")
 
@@ -197,12 +148,12 @@ func TestOpenVSwitch(t *testing.T) {
 	v.waitPorts("ovs0", "eth0 tag 10 trunks 20,21", "eth2", "guests tag 10")
 
 	// Its daemons die; what others made stays, what is missing comes back.
-	v.kill(v.vswitchd)
-	v.startVSwitchd()
+	v.Vswitchd.Kill()
+	v.StartVswitchd()
 	reach()
-	v.kill(v.server)
-	v.startServer()
-	w.ns.Run("ovs-vsctl --db=" + v.target() + " --no-wait del-port eth0")
+	v.Server.Kill()
+	v.StartServer()
+	v.Vsctl("--no-wait del-port eth0")
 	v.waitPorts("ovs0", "eth0 tag 10 trunks 20,21", "eth2", "guests tag 10")
 	reach()
 
@@ -220,7 +171,7 @@ func TestOpenVSwitch(t *testing.T) {
 	w.config("config interface 'nothing'\n\toption proto 'none'\n")
 	w.reload()
 	nstest.Eventually(t, 8*time.Second, func() string {
-		if out := w.ns.Run("ovs-vsctl --db=" + v.target() + " list-br"); strings.TrimSpace(out) == "" {
+		if v.Vsctl("list-br") == "" {
 			return ""
 		}
 		if got := v.ports("ovs0"); !slices.Equal(got, []string{"eth2"}) {

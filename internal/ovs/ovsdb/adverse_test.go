@@ -32,11 +32,11 @@ func TestConcurrentWriters(t *testing.T) {
 		wg.Go(func() {
 			for j := range each {
 				name := fmt.Sprintf("h%d-%d", i, j)
-				if _, err := w.try("--no-wait", "add-port", "br0", name, "--", "set", "interface", name, "type=internal"); err != nil {
+				if _, err := w.Try("--no-wait", "add-port", "br0", name, "--", "set", "interface", name, "type=internal"); err != nil {
 					t.Error(err)
 				}
 				if j%3 == 2 {
-					if _, err := w.try("--no-wait", "del-port", "br0", name); err != nil {
+					if _, err := w.Try("--no-wait", "del-port", "br0", name); err != nil {
 						t.Error(err)
 					}
 				}
@@ -73,7 +73,7 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 	want = append(want, "n00", "n29")
 	slices.Sort(want)
-	if got := strings.Fields(w.vsctl("list-ports br0")); !slices.Equal(got, want) {
+	if got := strings.Fields(w.Vsctl("list-ports br0")); !slices.Equal(got, want) {
 		t.Errorf("after %d wants, br0 has\n%v, want\n%v", sets, got, want)
 	}
 	t.Logf("%d wants, %d transactions, %d conflicts", sets, strings.Count(b.said(), "ovsdb: wrote"), strings.Count(b.said(), "somebody else was faster"))
@@ -93,7 +93,7 @@ func TestRestarts(t *testing.T) {
 func restarts(w *world, seed uint64) {
 	t := w.t
 	rng := mrand.New(mrand.NewPCG(seed, 7))
-	w.vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " -- add-port theirs t0 -- set interface t0 type=internal")
+	w.Vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " -- add-port theirs t0 -- set interface t0 type=internal")
 	b := w.backend()
 	hand := []string{"t0"}
 	for round := range 5 {
@@ -116,26 +116,26 @@ func restarts(w *world, seed uint64) {
 		time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
 		server := rng.IntN(3) > 0
 		if server {
-			w.server.kill()
+			w.Server.Kill()
 		}
 		if vswitchd := rng.IntN(2) > 0; vswitchd || !server {
-			w.vswitchd.kill()
+			w.Vswitchd.Kill()
 			time.Sleep(time.Duration(rng.IntN(100)) * time.Millisecond)
-			w.startVswitchd()
+			w.StartVswitchd()
 		}
 		if server {
 			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
-			w.startServer()
+			w.StartServer()
 		}
 		name := fmt.Sprintf("hand%d", round)
 		hand = append(hand, name)
-		w.vsctl("--no-wait add-port theirs " + name + " -- set interface " + name + " type=internal")
+		w.Vsctl("--no-wait add-port theirs " + name + " -- set interface " + name + " type=internal")
 		for _, line := range wants {
 			b.wait(line)
 		}
 		want := append(strings.Fields(strings.ReplaceAll(wants[1], "+", ""))[2:], hand...)
 		slices.Sort(want)
-		if got := strings.Fields(w.vsctl("list-ports theirs")); !slices.Equal(got, want) {
+		if got := strings.Fields(w.Vsctl("list-ports theirs")); !slices.Equal(got, want) {
 			t.Errorf("round %d: theirs has %v, want %v", round, got, want)
 		}
 	}
@@ -161,8 +161,8 @@ func (r *run) compareReplica(w *world) {
 			r.t.Fatal(err)
 		}
 		if i == 0 { // let it follow something
-			w.vsctl("add-port theirs zz tag=3 trunks=3,4 -- set interface zz type=internal options:a=b -- set bridge theirs other_config:a=b")
-			w.vsctl("set port zz trunks=4,5,6 tag=[] -- set interface zz options:a=c options:d=e -- set bridge theirs other_config={} -- del-port t0")
+			w.Vsctl("add-port theirs zz tag=3 trunks=3,4 -- set interface zz type=internal options:a=b -- set bridge theirs other_config:a=b")
+			w.Vsctl("set port zz trunks=4,5,6 tag=[] -- set interface zz options:a=c options:d=e -- set bridge theirs other_config={} -- del-port t0")
 			time.Sleep(200 * time.Millisecond)
 		}
 		s.mu.Lock()
@@ -316,39 +316,30 @@ func TestSilentServer(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.server.kill()
-	if Available(w.target()) {
+	w.Server.Kill()
+	if Available(w.Target()) {
 		t.Error("a server that is not there is available")
 	}
 	b := w.backend()
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
-	b.wait("br0 (cannot work with ovsdb-server at " + w.target() + ": dial unix*")
+	b.wait("br0 (cannot work with ovsdb-server at " + w.Target() + ": dial unix*")
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...), w.bridge("br1")})
 	b.wait("br1 (cannot work*")
 	time.Sleep(time.Second)
 	if n := strings.Count(b.said(), "cannot reach"); n != 1 {
 		t.Errorf("said %d times that it cannot be reached:\n%s", n, b.said())
 	}
-	w.startServer()
+	w.StartServer()
 	b.wait("br0 there p0+")
 	b.wait("br1 there")
-	w.server.kill()
+	w.Server.Kill()
 	b.wait("br0 (cannot work*")
 	if p := b.state("br0").Ports; len(p) != 1 || p[0].Number == 0 {
 		t.Errorf("ports while the server is away: %+v", p)
 	}
-	w.newDatabaseInPlace()
-	w.startServer()
+	w.NewDatabase()
+	w.StartServer()
 	b.wait("br0 there p0+")
-}
-
-// newDatabaseInPlace lets the database begin anew, empty.
-func (w *world) newDatabaseInPlace() {
-	w.t.Helper()
-	if err := os.Remove(w.dir + "/conf.db"); err != nil {
-		w.t.Fatal(err)
-	}
-	w.newDatabase()
 }
 
 // TestTwoDaemons: two of our kind want the same on one database, at the same
@@ -357,9 +348,9 @@ func (w *world) newDatabaseInPlace() {
 func TestTwoDaemons(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")
-	one := w.backendWith(Options{Target: w.target(), ID: "one"}, nil)
-	two := w.backendWith(Options{Target: w.target(), ID: "two"}, nil)
+	w.Vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")
+	one := w.backendWith(Options{Target: w.Target(), ID: "one"}, nil)
+	two := w.backendWith(Options{Target: w.Target(), ID: "two"}, nil)
 	var names []string
 	content := func(r *run) {
 		t.Helper()

@@ -112,7 +112,7 @@ func everything(w *world) {
 		"vx0": {"vxlan", pairs("key", "7", "remote_ip", "192.0.2.9"), none, none},
 	})
 	check("Controller", []string{"target"}, map[string][]any{"tcp:192.0.2.1:6653": {}, "ptcp:0:127.0.0.1": {}})
-	if got := strings.Fields(w.vsctl("list-ports br0")); !slices.Equal(got, []string{"acc", "bond0", "native", "pt0", "trunk", "ve0", "vx0"}) {
+	if got := strings.Fields(w.Vsctl("list-ports br0")); !slices.Equal(got, []string{"acc", "bond0", "native", "pt0", "trunk", "ve0", "vx0"}) {
 		t.Errorf("ports of br0: %v", got)
 	}
 	numbers := w.list("Interface", "name", "ofport")
@@ -170,7 +170,7 @@ func everything(w *world) {
 	again.Set(nil)
 	again.wait("br0")
 	nstest.Eventually(t, waitTime, func() string {
-		if out := w.vsctl("list-br"); out != "" {
+		if out := w.Vsctl("list-br"); out != "" {
 			return "left: " + out
 		}
 		return ""
@@ -182,7 +182,7 @@ func everything(w *world) {
 func (w *world) size() int64 {
 	w.t.Helper()
 	time.Sleep(300 * time.Millisecond)
-	st, err := os.Stat(w.dir + "/conf.db")
+	st, err := os.Stat(w.Dir + "/conf.db")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -197,8 +197,8 @@ func TestForeign(t *testing.T) {
 
 func foreign(w *world) {
 	t := w.t
-	w.vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " fail_mode=secure other_config:mac-aging-time=99 -- add-port theirs t0 tag=7 -- set interface t0 type=internal -- add-port theirs t1 -- set interface t1 type=internal")
-	w.vsctl("add-br other -- set bridge other datapath_type=" + w.datapath + " -- add-port other o0 -- set interface o0 type=internal")
+	w.Vsctl("add-br theirs -- set bridge theirs datapath_type=" + w.datapath + " fail_mode=secure other_config:mac-aging-time=99 -- add-port theirs t0 tag=7 -- set interface t0 type=internal -- add-port theirs t1 -- set interface t1 type=internal")
+	w.Vsctl("add-br other -- set bridge other datapath_type=" + w.datapath + " -- add-port other o0 -- set interface o0 type=internal")
 	b := w.backend()
 	theirs := w.bridge("theirs", internal("mine", "o0", "t0", "t1")...)
 	theirs.Ports[2].Tag = 8 // t0
@@ -209,10 +209,10 @@ func foreign(w *world) {
 	b.wait("ours there m0+")
 
 	// By hand onto our own bridge, and into maps and sets of our rows.
-	w.vsctl("add-port ours hand -- set interface hand type=internal")
-	w.vsctl("--id=@c create controller target=\"tcp:192.0.2.7:6653\" -- add bridge ours controller @c")
-	w.vsctl("set bridge ours other_config:hwaddr=02:00:00:00:00:09 external_ids:them=1 mcast_snooping_enable=true")
-	w.vsctl("set port m0 external_ids:them=2 qos=[] -- set interface m0 external_ids:them=3")
+	w.Vsctl("add-port ours hand -- set interface hand type=internal")
+	w.Vsctl("--id=@c create controller target=\"tcp:192.0.2.7:6653\" -- add bridge ours controller @c")
+	w.Vsctl("set bridge ours other_config:hwaddr=02:00:00:00:00:09 external_ids:them=1 mcast_snooping_enable=true")
+	w.Vsctl("set port m0 external_ids:them=2 qos=[] -- set interface m0 external_ids:them=3")
 	before := w.config()
 	mine.Ports = append(mine.Ports, internal("m1")...)
 	mine.Ageing = 20
@@ -220,13 +220,13 @@ func foreign(w *world) {
 	b.Set([]model.Switch{theirs, mine})
 	b.wait("ours there m0+ m1+")
 	b.wait(`theirs (KEY_TAKEN: somebody else has made this bridge, and its fail_mode is "secure", not "standalone"; change it there, or do not ask for it here)*`)
-	if got := w.vsctl("get bridge ours other_config external_ids mcast_snooping_enable"); got != "{hwaddr=\"02:00:00:00:00:09\", mac-aging-time=\"20\"}\n{netbraid=\"1\", them=\"1\"}\ntrue" {
+	if got := w.Vsctl("get bridge ours other_config external_ids mcast_snooping_enable"); got != "{hwaddr=\"02:00:00:00:00:09\", mac-aging-time=\"20\"}\n{netbraid=\"1\", them=\"1\"}\ntrue" {
 		t.Errorf("ours has %s", got)
 	}
-	if got := w.vsctl("list-ports ours") + "\n" + w.vsctl("get-controller ours"); got != "hand\nm0\nm1\ntcp:192.0.2.1:6653\ntcp:192.0.2.7:6653" {
+	if got := w.Vsctl("list-ports ours") + "\n" + w.Vsctl("get-controller ours"); got != "hand\nm0\nm1\ntcp:192.0.2.1:6653\ntcp:192.0.2.7:6653" {
 		t.Errorf("ours has %s", got)
 	}
-	if got := w.vsctl("get bridge theirs fail_mode other_config"); got != "secure\n{mac-aging-time=\"99\"}" {
+	if got := w.Vsctl("get bridge theirs fail_mode other_config"); got != "secure\n{mac-aging-time=\"99\"}" {
 		t.Errorf("theirs has %s", got)
 	}
 	if got := w.config(); len(got) != len(before) || got[len(got)-1] != before[len(before)-1]+1 {
@@ -238,19 +238,19 @@ func foreign(w *world) {
 	b.Set(nil)
 	b.wait("ours (it is not wanted any more, and stays until its ports of others are gone: hand)")
 	b.wait("theirs")
-	if got := w.vsctl("list-br") + "\n" + w.vsctl("list-ports theirs") + "\n" + w.vsctl("list-ports ours"); got != "other\nours\ntheirs\nt0\nt1\nhand" {
+	if got := w.Vsctl("list-br") + "\n" + w.Vsctl("list-ports theirs") + "\n" + w.Vsctl("list-ports ours"); got != "other\nours\ntheirs\nt0\nt1\nhand" {
 		t.Errorf("left: %q", got)
 	}
-	w.vsctl("del-port ours hand")
+	w.Vsctl("del-port ours hand")
 	b.wait("ours")
-	if got := w.vsctl("list-br"); got != "other\ntheirs" {
+	if got := w.Vsctl("list-br"); got != "other\ntheirs" {
 		t.Errorf("bridges: %q", got)
 	}
 
 	// The name of a bridge is taken.
 	b.Set([]model.Switch{w.bridge("o0", internal("z")...)})
 	b.wait("o0 (KEY_TAKEN: somebody else has a port of this name on bridge other) z")
-	w.vsctl("del-port other o0")
+	w.Vsctl("del-port other o0")
 	b.wait("o0 there z+")
 }
 
@@ -297,12 +297,12 @@ func portErrors(w *world) {
 			t.Errorf("while something else is made: %s", l)
 		}
 	})
-	w.vsctl("add-port br0 hand -- set interface hand type=internal -- set bridge br0 other_config:mac-aging-time=40")
+	w.Vsctl("add-port br0 hand -- set interface hand type=internal -- set bridge br0 other_config:mac-aging-time=40")
 	b.Set([]model.Switch{br, frob, long, w.bridge("br2")})
 	b.wait("br2 there")
 	b.Set([]model.Switch{br, frob, long})
 	b.wait("br2")
-	w.vsctl("del-port hand")
+	w.Vsctl("del-port hand")
 	b.watch(nil)
 	// The device comes: ovs-vswitchd takes it by itself.
 	for range 2 {
@@ -340,9 +340,9 @@ func TestDrift(t *testing.T) {
 			t.Errorf("after one change by hand: %s", l)
 		}
 	})
-	w.vsctl("del-port p1 -- set port p0 tag=[] -- set bridge br0 fail_mode=secure")
+	w.Vsctl("del-port p1 -- set port p0 tag=[] -- set bridge br0 fail_mode=secure")
 	nstest.Eventually(t, 5*time.Second, func() string {
-		if got := w.vsctl("list-ports br0") + w.vsctl("get port p0 tag") + w.vsctl("get bridge br0 fail_mode"); got != "p0\np19[]" {
+		if got := w.Vsctl("list-ports br0") + w.Vsctl("get port p0 tag") + w.Vsctl("get bridge br0 fail_mode"); got != "p0\np19[]" {
 			return "br0 has " + got
 		}
 		return ""
@@ -356,7 +356,7 @@ func TestDrift(t *testing.T) {
 	})
 	start := time.Now()
 	for i := 0; time.Since(start) < 3*time.Second; i++ {
-		w.vsctl("--if-exists del-port p1")
+		w.Vsctl("--if-exists del-port p1")
 		time.Sleep(20 * time.Millisecond)
 	}
 	if n := strings.Count(b.said(), "ovsdb: wrote"); n < 3 || n > 5 {
@@ -416,27 +416,27 @@ func TestNoVswitchd(t *testing.T) {
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
 	b.wait("br0 there p0+")
 	b.Close()
-	w.vswitchd.kill()
+	w.Vswitchd.Kill()
 	b = w.backend()
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
 	const silent = "(ovs-vswitchd does not answer (it is not connected to ovsdb-server: is it running?))"
 	b.wait("br0 " + silent + " p0")
 	b.Set([]model.Switch{w.bridge("br0", internal("p0", "p1")...)})
 	b.wait("br0 " + silent + " p0 p1")
-	if got := w.vsctl("--no-wait list-ports br0"); got != "p0\np1" {
+	if got := w.Vsctl("--no-wait list-ports br0"); got != "p0\np1" {
 		t.Errorf("br0 has %q", got)
 	}
-	w.startVswitchd()
+	w.StartVswitchd()
 	b.wait("br0 there p0+ p1+")
-	w.vswitchd.kill()
+	w.Vswitchd.Kill()
 	b.wait("br0 " + silent + "*")
 	// One that is there and stands still.
-	w.startVswitchd()
+	w.StartVswitchd()
 	b.wait("br0 there p0+ p1+")
-	w.vswitchd.signal(syscall.SIGSTOP)
+	w.Vswitchd.Signal(syscall.SIGSTOP)
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
 	b.wait("br0 (ovs-vswitchd does not answer (it has done configuration 2, not yet 3)) p0+")
-	w.vswitchd.signal(syscall.SIGCONT)
+	w.Vswitchd.Signal(syscall.SIGCONT)
 	b.wait("br0 there p0+")
 	if n := strings.Count(b.said(), "ovsdb: wrote"); n != 2 {
 		t.Errorf("%d transactions, not 2", n)

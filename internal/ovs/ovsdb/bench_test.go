@@ -28,18 +28,18 @@ func BenchmarkPorts(b *testing.B) {
 					continue
 				}
 				w := newWorld(b)
-				w.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")
+				w.Vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")
 				var names []string
 				for i := range ports {
 					names = append(names, fmt.Sprintf("p%d", i))
 				}
 				d := way(w, names)
 				took[i] = append(took[i], d.Seconds()*1000)
-				if n := len(strings.Fields(w.vsctl("list-ports br0"))); n != ports {
+				if n := len(strings.Fields(w.Vsctl("list-ports br0"))); n != ports {
 					b.Errorf("%d ports, not %d", n, ports)
 				}
-				w.vswitchd.kill()
-				w.server.kill()
+				w.Vswitchd.Kill()
+				w.Server.Kill()
 				w.ns.Close()
 				time.Sleep(time.Second) // the kernel takes the devices away
 			}
@@ -111,7 +111,7 @@ func addOnce(w *world, names []string) time.Duration {
 		args = append(args, portArgs(n)...)
 	}
 	start := time.Now()
-	if out, err := w.try(args...); err != nil {
+	if out, err := w.Try(args...); err != nil {
 		w.t.Fatal(err, out)
 	}
 	return time.Since(start)
@@ -120,7 +120,7 @@ func addOnce(w *world, names []string) time.Duration {
 func addEach(w *world, names []string) time.Duration {
 	start := time.Now()
 	for _, n := range names {
-		if out, err := w.try(portArgs(n)...); err != nil {
+		if out, err := w.Try(portArgs(n)...); err != nil {
 			w.t.Fatal(err, out)
 		}
 	}

@@ -33,10 +33,9 @@ func (w *world) within(b *Backend) {
 func TestTCP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.vsctl(`set-manager ptcp:6640:127.0.0.1 -- set manager . inactivity_probe=1000`)
-	w.server.kill()
-	w.remotes = []string{"--remote=db:Open_vSwitch,Open_vSwitch,manager_options"}
-	w.startServer()
+	w.Vsctl(`set-manager ptcp:6640:127.0.0.1 -- set manager . inactivity_probe=1000`)
+	w.Server.Kill()
+	w.StartServer("--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
 	b := w.backendWith(Options{Target: "tcp:127.0.0.1:6640"}, w.within)
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
 	b.wait("br0 there p0+")
@@ -53,13 +52,12 @@ func TestTCP(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	certs(t, w.dir, "ca", "server", "client")
+	certs(t, w.Dir, "ca", "server", "client")
 	other := t.TempDir()
 	certs(t, other, "ca", "client")
-	at := func(n string) string { return filepath.Join(w.dir, n) }
-	w.server.kill()
-	w.remotes = []string{"--remote=pssl:6641:127.0.0.1", "--private-key=" + at("server.key"), "--certificate=" + at("server.pem"), "--ca-cert=" + at("ca.pem")}
-	w.startServer()
+	at := func(n string) string { return filepath.Join(w.Dir, n) }
+	w.Server.Kill()
+	w.StartServer("--remote=pssl:6641:127.0.0.1", "--private-key="+at("server.key"), "--certificate="+at("server.pem"), "--ca-cert="+at("ca.pem"))
 	const target = "ssl:127.0.0.1:6641"
 	b := w.backendWith(Options{Target: target, Cert: at("client.pem"), Key: at("client.key"), CACert: at("ca.pem")}, w.within)
 	b.Set([]model.Switch{w.bridge("br0", internal("p0")...)})
@@ -74,7 +72,7 @@ func TestTLS(t *testing.T) {
 	bad = w.backendWith(Options{ID: "bad", Target: target}, w.within)
 	bad.Set([]model.Switch{w.bridge("br1")})
 	bad.wait(`br1 (cannot work with ovsdb-server at ` + target + `: "` + target + `" needs a certificate, its private key and the CA's certificate)`)
-	if got := w.vsctl("list-br"); got != "br0" {
+	if got := w.Vsctl("list-br"); got != "br0" {
 		t.Errorf("bridges: %q", got)
 	}
 }

@@ -5,12 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,128 +14,24 @@ import (
 
 	"netbraid/internal/model"
 	"netbraid/internal/nstest"
+	"netbraid/internal/ovstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is Open vSwitch by itself: its two daemons in a network namespace,
-// with a database and sockets that nobody else uses.
+// world is an Open vSwitch by itself, in a network namespace.
 type world struct {
+	*ovstest.OVS
 	t        testing.TB
 	ns       *nstest.NS
-	dir      string
 	datapath string // "netdev", or "system" for the kernel's
-	remotes  []string
-	server   *daemon
-	vswitchd *daemon
 }
 
 // newWorld starts Open vSwitch with an empty database and the userspace
 // datapath.
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, ns: nstest.New(t), datapath: "netdev"}
-	if _, err := exec.LookPath("ovs-vswitchd"); err != nil {
-		t.Skip("needs Open vSwitch: run scripts/deps")
-	}
-	dir, err := os.MkdirTemp("/tmp", "ovs") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	w.dir = dir
-	w.ns.IP("link set lo up")
-	w.newDatabase()
-	w.startServer()
-	w.startVswitchd()
-	return w
-}
-
-func (w *world) newDatabase() {
-	w.t.Helper()
-	w.ns.Run("ovsdb-tool create " + w.dir + "/conf.db /usr/share/openvswitch/vswitch.ovsschema")
-}
-
-func (w *world) target() string { return "unix:" + w.dir + "/db.sock" }
-
-// daemon is a program that goes with the test.
-type daemon struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	out bytes.Buffer
-}
-
-// start starts a program; it outlives a test binary that is killed by ten
-// minutes at most.
-func (w *world) start(args ...string) *daemon {
-	w.t.Helper()
-	d := &daemon{t: w.t, cmd: exec.Command("timeout", append([]string{"--foreground", "-k", "1", "600"}, args...)...)}
-	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
-	d.cmd.Env = append(os.Environ(), "OVS_RUNDIR="+w.dir, "OVS_DBDIR="+w.dir, "OVS_LOGDIR="+w.dir, "OVS_SYSCONFDIR="+w.dir)
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := w.ns.Do(d.cmd.Start); err != nil {
-		w.t.Fatalf("%s: %v", args[0], err)
-	}
-	w.t.Cleanup(func() {
-		d.kill()
-		if w.t.Failed() {
-			w.t.Logf("%s said:\n%s", args[0], d.out.String())
-		}
-	})
-	return d
-}
-
-func (d *daemon) signal(sig syscall.Signal) {
-	d.t.Helper()
-	if err := syscall.Kill(-d.cmd.Process.Pid, sig); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-// kill ends the program as a crash would, with all that it has started.
-func (d *daemon) kill() {
-	if d.cmd == nil {
-		return
-	}
-	_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
-	_ = d.cmd.Wait()
-	d.cmd = nil
-}
-
-func (w *world) startServer() {
-	w.t.Helper()
-	args := []string{"ovsdb-server", w.dir + "/conf.db", "--remote=p" + w.target(), "--unixctl=" + w.dir + "/dbctl", "--no-chdir", "-vconsole:warn"}
-	w.server = w.start(append(args, w.remotes...)...)
-	w.waitSocket()
-}
-
-func (w *world) waitSocket() {
-	w.t.Helper()
-	nstest.Eventually(w.t, 10*time.Second, func() string {
-		if Available(w.target()) {
-			return ""
-		}
-		return "ovsdb-server does not answer"
-	})
-}
-
-func (w *world) startVswitchd() {
-	w.t.Helper()
-	w.vswitchd = w.start("ovs-vswitchd", w.target(), "--unixctl="+w.dir+"/vctl", "--no-chdir", "-vconsole:warn", "--log-file="+filepath.Join(w.dir, "vswitchd.log"))
-}
-
-// try runs ovs-vsctl.
-func (w *world) try(args ...string) (string, error) {
-	return w.ns.Try("ovs-vsctl", append([]string{"--timeout=20", "--db=" + w.target()}, args...)...)
-}
-
-// vsctl runs ovs-vsctl with a line of words.
-func (w *world) vsctl(line string) string {
-	w.t.Helper()
-	out, err := w.try(strings.Fields(line)...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return strings.TrimSpace(out)
+	ns := nstest.New(t)
+	return &world{OVS: ovstest.New(t, ns), t: t, ns: ns, datapath: "netdev"}
 }
 
 // row is what ovs-vsctl shows of a row, by column.
@@ -148,7 +40,7 @@ type row map[string]any
 // list reads rows of a table with ovs-vsctl, by name (or target).
 func (w *world) list(table string, columns ...string) map[string]row {
 	w.t.Helper()
-	out := w.vsctl("--format=json --data=json --columns=" + strings.Join(columns, ",") + " list " + table)
+	out := w.Vsctl("--format=json --data=json --columns=" + strings.Join(columns, ",") + " list " + table)
 	var in struct {
 		Headings []string
 		Data     [][]any
@@ -168,7 +60,7 @@ func (w *world) list(table string, columns ...string) map[string]row {
 }
 
 // config is next_cfg: how often anybody has changed anything.
-func (w *world) config() string { return w.vsctl("get Open_vSwitch . next_cfg") }
+func (w *world) config() string { return w.Vsctl("get Open_vSwitch . next_cfg") }
 
 // run is a backend with what it has reported.
 type run struct {
@@ -189,7 +81,7 @@ func (r *run) watch(f func(model.SwitchState)) {
 
 func (w *world) backend() *run {
 	w.t.Helper()
-	return w.backendWith(Options{Target: w.target()}, nil)
+	return w.backendWith(Options{Target: w.Target()}, nil)
 }
 
 func (w *world) backendWith(opt Options, change func(*Backend)) *run { return newRun(w.t, opt, change) }
