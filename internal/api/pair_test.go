@@ -39,7 +39,7 @@ func TestPairs(t *testing.T) {
 		st     ubus.Status
 		want   string
 	}{
-		{"add", args("name", "lan", "dataplane", "fwd", "phy", "eth1", "auto_subif", true, "queues", int32(2)), ubus.StatusOK, ok},
+		{"add", args("name", "lan", "dataplane", "fwd", "phy", "eth1", "auto_subif", true, "queues", int32(2)), ubus.StatusOK, `{"ok":true,"problems":[{"file":"ubus","line":0,"severity":"warning","section":"pair lan","option":"queues"`},
 		{"add", args("name", "lan", "dataplane", "fwd", "phy", "eth2"), ubus.StatusOK, "contradicts section pair lan"},
 		{"add", args("name", "x", "dataplane", "vpp", "phy", "eth0"), ubus.StatusOK, "it has this interface"},
 		{"add", args("name", "br0", "dataplane", "vpp", "phy", "eth9"), ubus.StatusOK, "a device of type bridge"},

@@ -263,7 +263,7 @@ became of it.`,
 	f.BoolVar(&auto, "auto-subif", false, "pair sub-interfaces and VLANs by themselves")
 	f.BoolVar(&mpls, "mpls", false, "take labelled packets")
 	f.BoolVar(&tun, "tun", false, "a companion without Ethernet header")
-	f.Uint8Var(&queues, "queues", 1, "`number` of queues of the companion")
+	f.Uint8Var(&queues, "queues", 1, "`number` of queues of the companion (today's dataplanes choose themselves)")
 	return c
 }
 

@@ -56,7 +56,7 @@ var pairOptions = newGroup("pair", "A `config pair` section: an interface of a d
 	spec{name: "auto_subif", kind: yesno, def: "0", meaning: "sub-interfaces of the phy and VLANs on the companion are paired by themselves", set: setPair(func(d *Pair, v value) { d.AutoSubif = v.yes() })},
 	spec{name: "mpls", kind: yesno, def: "0", meaning: "the interface and its sub-interfaces take packets with MPLS labels", set: setPair(func(d *Pair, v value) { d.MPLS = v.yes() })},
 	spec{name: "tun", kind: yesno, def: "0", meaning: "type vpp: a companion without Ethernet header (TUN), for an interface that has none", set: setPair(func(d *Pair, v value) { d.TUN = v.yes() })},
-	spec{name: "queues", kind: number, min: 1, max: 255, def: "1", meaning: "queues of the companion", set: setPair(func(d *Pair, v value) { d.Queues = uint8(v.n) })},
+	spec{name: "queues", kind: number, min: 1, max: 255, def: "1", meaning: "queues of the companion; ignored by today's dataplanes, which choose how many", set: setPair(func(d *Pair, v value) { d.Queues = uint8(v.n) })},
 	spec{name: "enabled", kind: yesno, def: "1", meaning: "0: leave the section out"},
 )
 
@@ -178,6 +178,9 @@ func (p *parser) pairOn(s *section, pr *Pair, plane *Dataplane) {
 	}
 	if pr.TUN && pr.AutoSubif {
 		p.invalid(s, s.find("auto_subif"), "", "a companion without Ethernet header has no VLANs", "auto_subif or tun")
+	}
+	if o := s.find("queues"); o != nil && pr.Queues != 1 {
+		p.warn(s, o, "dataplane "+plane.Name+" chooses itself how many queues a companion has: ignored", "")
 	}
 	for _, d := range p.cfg.Dataplanes {
 		if d.Type == NetNS && d.NetNS == pr.NetNS {
@@ -313,9 +316,9 @@ func (c *Config) admits(m *Pair) bool {
 // diffPair: what the companion is made with cannot change while it is there.
 func diffPair(a, b *Pair) Verdict {
 	switch {
-	case a.Dataplane != b.Dataplane, a.Phy != b.Phy, a.Host != b.Host, a.NetNS != b.NetNS, a.TUN != b.TUN, a.Queues != b.Queues:
+	case a.Dataplane != b.Dataplane, a.Phy != b.Phy, a.Host != b.Host, a.NetNS != b.NetNS, a.TUN != b.TUN:
 		return Recreate
-	case a.Sync != b.Sync, a.AutoSubif != b.AutoSubif, a.MPLS != b.MPLS:
+	case a.Queues != b.Queues, a.Sync != b.Sync, a.AutoSubif != b.AutoSubif, a.MPLS != b.MPLS:
 		return Live
 	}
 	return Keep

@@ -43,8 +43,8 @@ config pair off
 	option phy eth1
 	option enabled 0
 `, Options{})
-	if len(problems) > 0 {
-		t.Fatal(texts(problems))
+	if got := texts(problems); strings.TrimSpace(got) != "net:21: warning: pair host1: option queues '4': dataplane vpp0 chooses itself how many queues a companion has: ignored" {
+		t.Fatal(got)
 	}
 	planes := []*Dataplane{
 		{Name: "vpp0", Pos: Pos{"net", 4}, Type: VPP, Socket: "/run/vpp/api.sock", SkipProtos: []uint8{4, 9}, Tables: []NetNSTable{{"", 7}, {"/run/netns/blue", 10}}, Window: 64},

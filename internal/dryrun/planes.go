@@ -226,7 +226,7 @@ func (c *compared) pairSeen(x *PairChange, w, old *config.Pair, fixed, live []At
 	switch {
 	case len(there) == 0:
 		// What it has counts, not what the configuration in force says.
-		x.decide(slices.DeleteFunc(fixed, func(a Attr) bool { return a.Name != "queues" }), live)
+		x.decide(nil, live)
 	case ours:
 		x.decide(there, live)
 	case old == nil || len(fixed) > 0:
@@ -340,7 +340,6 @@ func pairAttrs(a, b *config.Pair) (fixed, live []Attr) {
 	add(&fixed, "host", a.Host, b.Host)
 	add(&fixed, "netns", nsText(a.NetNS), nsText(b.NetNS))
 	add(&fixed, "tun", yes(a.TUN), yes(b.TUN))
-	add(&fixed, "queues", strconv.Itoa(int(a.Queues)), strconv.Itoa(int(b.Queues)))
 	add(&live, "name", a.Name, b.Name)
 	add(&live, "sync", yes(a.Sync), yes(b.Sync))
 	add(&live, "auto_subif", yes(a.AutoSubif), yes(b.AutoSubif))

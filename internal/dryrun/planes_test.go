@@ -61,7 +61,7 @@ func TestComparePlanes(t *testing.T) {
 		{"no phy", plane, plane + "config pair a\n\toption phy eth9\n", nil, paired(), " v: make a eth9 a <when eth9 is there>"},
 		{"no phy, as before", plane + "config pair a\n\toption phy eth9\n", plane + "config pair a\n\toption phy eth9\n", nil, paired(), ""},
 		{"live options", plane + one(""), plane + one("option sync 0;option mpls 1;option auto_subif 1"), made, paired("a"), " v: change a eth0 a sync=1>0 auto_subif=0>1 mpls=0>1"},
-		{"queues", plane + one(""), plane + one("option queues 4"), made, paired("a"), " v: make again a eth0 a queues=1>4"},
+		{"queues, which no dataplane takes", plane + one(""), plane + one("option queues 4"), made, paired("a"), ""},
 		{"another companion", plane + one(""), plane + one("option host b;option netns blue"), made, paired("a"), " v: make again a eth0 b host=a>b netns=the daemon's own>blue"},
 		{"another companion, out of reach", plane + one(""), plane + one("option host b"), made, nil, " v (out of reach): make again a eth0 b host=a>b"},
 		{"it is there by now", plane + one(""), plane + one("option host b"), made, paired("b"), ""},
