@@ -211,3 +211,18 @@ func TestLCPSettings(t *testing.T) {
 		})
 	}
 }
+
+// TestTableWithLeftovers: a connection that ends while an interface leaves a
+// table leaves something there; the table goes without it.
+func TestTableWithLeftovers(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	u.must(append(addTable(10), dataplane.Op{Kind: dataplane.SetTable, Index: phy, Value: 10}, multicast(phy, true))...)
+	if !s.Broadcast(10) {
+		t.Fatal("nothing is there")
+	}
+	s.DelInterface(phy) // nobody leaves
+	if _, err := u.dump(dataplane.KindInterface); err != nil {
+		t.Fatal(err)
+	}
+	u.must(dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET}) // the server looks
+}

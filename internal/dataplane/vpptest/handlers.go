@@ -168,10 +168,23 @@ func addDelTable(c *conn, r *request) {
 	case add && t == nil:
 		st.addTable(id, af, name)
 	case !add && t != nil && id != 0 && !st.bound(t):
+		st.checkEmpty(t)
 		st.tables = slices.DeleteFunc(st.tables, func(o *table) bool { return o == t })
 		st.mfibs = slices.DeleteFunc(st.mfibs, func(m *mfib) bool { return m.id == id && m.af == af })
 	}
 	c.answer(r, 0)
+}
+
+// checkEmpty reports what VPP leaves behind of a table that is gone: it removes
+// only what it and the source API have in it.
+func (st *state) checkEmpty(t *table) {
+	for d, e := range t.routes {
+		for _, e := range append([]entry{e}, t.others[d]...) {
+			if e.src > srcDefault {
+				st.s.strict("table %d is deleted, and has %v of source %d", t.id, prefix{addr{t.af, d.b}, d.len}, e.src)
+			}
+		}
+	}
 }
 
 // bound tells whether an interface keeps a table.
