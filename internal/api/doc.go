@@ -37,7 +37,8 @@
 //	        "auto_subif", "mpls", "tun", "queues", "added" (at run time)}], "more": n}
 //	status  {"dataplanes": [{"name", "type", "socket" or "netns", "state" (live,
 //	        reading, connecting, waiting), "error", "retry-in-ms", "since" (s),
-//	        "version", "missing", "pending", "in-flight", "errors", "pairs":
+//	        "version", "missing", "pending", "in-flight", "lag-ms" (of
+//	        the oldest operations that are not answered), "errors", "pairs":
 //	        [{"name", "phy", "host", "netns", "state", "parent", "vlan",
 //	        "phy-index", "host-index", "tun", "attributes": {NAME: {"owner",
 //	        "dataplane", "linux", "in-step"}}, "errors"}], "more": n, "fib":

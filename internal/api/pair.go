@@ -133,6 +133,7 @@ func planeStatus(cfg *config.Dataplane, st pair.Status, now time.Time) ubus.Tabl
 	return append(t, ubus.Table{
 		{Name: "pending", Value: int64(st.Pending)},
 		{Name: "in-flight", Value: int64(st.InFlight)},
+		{Name: "lag-ms", Value: ms(st.Lag)},
 		{Name: "errors", Value: pairErrors(st.Errors)},
 		{Name: "pairs", Value: pairs},
 		{Name: "more", Value: int64(max(0, len(st.Pairs)-maxPairsListed))},

@@ -73,7 +73,7 @@ func TestPairs(t *testing.T) {
 func TestPlaneStatus(t *testing.T) {
 	now := time.Unix(1000, 0)
 	st := pair.Status{Name: "vpp", State: "waiting", Err: "refused", RetryIn: 1500 * time.Millisecond, Since: now.Add(-3 * time.Second), Lost: now.Add(-70 * time.Second),
-		Caps: dataplane.Caps{Version: "VPP 26", Missing: []string{"MPLS"}}, Pending: 1, InFlight: 2,
+		Caps: dataplane.Caps{Version: "VPP 26", Missing: []string{"MPLS"}}, Pending: 1, InFlight: 2, Lag: 7 * time.Millisecond,
 		Errors: []pair.Error{{Object: "table 7", Message: "no", Attempts: 2, RetryIn: time.Second}},
 		Pairs: []pair.PairStatus{
 			{Name: "a", Phy: "eth0", Host: "a", NetNS: "/run/netns/b", State: "up", PhyIndex: 0, HostIndex: 7, TUN: true,
@@ -83,7 +83,7 @@ func TestPlaneStatus(t *testing.T) {
 			Skipped: []fib.Skipped{{NS: 1, Reason: "local", Routes: 13}},
 			Failures: []fib.Failure{{Key: dataplane.RouteKey{Table: 2, Prefix: netip.MustParsePrefix("10.0.0.0/8")}, Err: "no", Tries: 3, Retry: now.Add(2 * time.Second)},
 				{Key: dataplane.RouteKey{Label: 100, EOS: true}, Err: "no"}, {Key: dataplane.RouteKey{Label: 101}, Err: "no", Retry: now.Add(-time.Second)}}}}
-	const want = `{"name":"vpp","type":"vpp","socket":"/s","state":"waiting","error":"refused","retry-in-ms":1500,"disconnected":70,"since":3,"version":"VPP 26","missing":["MPLS"],"pending":1,"in-flight":2,` +
+	const want = `{"name":"vpp","type":"vpp","socket":"/s","state":"waiting","error":"refused","retry-in-ms":1500,"disconnected":70,"since":3,"version":"VPP 26","missing":["MPLS"],"pending":1,"in-flight":2,"lag-ms":7,` +
 		`"errors":[{"object":"table 7","message":"no","attempts":2,"retry-in-ms":1000}],` +
 		`"pairs":[{"name":"a","phy":"eth0","host":"a","netns":"/run/netns/b","state":"up","phy-index":0,"host-index":7,"tun":true,"attributes":{"mtu":{"owner":"linux","dataplane":"1500","linux":"1400","in-step":false}},` +
 		`"errors":[{"object":"mtu of eth0","message":"no","attempts":0}]},` +

@@ -94,7 +94,11 @@ func writePlane(w io.Writer, p ubus.Table, colour bool) error {
 		t.note(yellow, "not configured any more: its pairs are being taken apart")
 	}
 	f, _ := p.Table("fib")
-	fibRows(&t, row, f)
+	lag := ""
+	if v, _ := p.Int("lag-ms"); v > 0 {
+		lag = " for " + milliseconds(p, "lag-ms")
+	}
+	fibRows(&t, row, f, lag)
 	row("pairs", fmt.Sprintf("%d; operations: %s pending, %s in flight", len(tables(p, "pairs")), number(p, "pending"), number(p, "in-flight")))
 	for _, m := range stringsOf(p, "missing") {
 		t.note(yellow, "not with this one: "+m)
@@ -113,8 +117,9 @@ func writePlane(w io.Writer, p ubus.Table, colour bool) error {
 	return t.write(w, colour)
 }
 
-// fibRows prints the routes of a dataplane in numbers.
-func fibRows(t *table, row func(key, value string), f ubus.Table) {
+// fibRows prints the routes of a dataplane in numbers; lag is how long the
+// oldest has been in flight.
+func fibRows(t *table, row func(key, value string), f ubus.Table, lag string) {
 	n := func(key string) int64 { v, _ := f.Int(key); return v }
 	routes := fmt.Sprintf("%d of %d there", n("have"), n("routes"))
 	differ := cell{text: fmt.Sprintf("%s; %d differ", routes, n("differences"))}
@@ -128,7 +133,7 @@ func fibRows(t *table, row func(key, value string), f ubus.Table) {
 	}
 	row("phase", phase)
 	row("tables", fmt.Sprintf("%d, with %d sets of paths, in %s", n("tables"), n("path-sets"), octets(n("bytes"))))
-	row("queue", fmt.Sprintf("%d, %d in flight, %d refused and waiting, %d not supported", n("queued"), n("in-flight"), n("waiting"), n("unsupported")))
+	row("queue", fmt.Sprintf("%d, %d in flight%s, %d refused and waiting, %d not supported", n("queued"), n("in-flight"), lag, n("waiting"), n("unsupported")))
 	if n("unclaimed") > 0 {
 		row("unclaimed", fmt.Sprintf("%d, of a namespace that is not read yet", n("unclaimed")))
 	}

@@ -182,7 +182,7 @@ func (e *Engine) sendBatch() bool {
 		ops, c.spare = c.spare[n-1][:0], c.spare[:n-1]
 	}
 	n := min(len(e.ops), dataplane.MaxBatch)
-	b := &batch{}
+	b := &batch{at: e.now}
 	for _, q := range e.ops[:n] {
 		ops = append(ops, q.op)
 		b.keys = append(b.keys, q.k)

@@ -65,7 +65,10 @@ type connection struct {
 
 // batch is what is in flight: the first len(keys) operations are ours, the
 // others are of routes.
-type batch struct{ keys []key }
+type batch struct {
+	keys []key
+	at   time.Time // when it was given
+}
 
 // Event takes what the dataplane tells.
 func (e *Engine) Event(now time.Time, ev dataplane.Event) {

@@ -415,3 +415,18 @@ func TestChangedHost(t *testing.T) {
 	s.want("addresses", s.linuxAddrs("other"), "192.0.2.1/24")
 	s.want("links", s.spaces[0].link("host0"), (*rtnl.Link)(nil))
 }
+
+// TestLag: Status tells how long the dataplane has had what it has not answered.
+func TestLag(t *testing.T) {
+	s := newScene(t, like, spec(0, 0))
+	s.want("lag at rest", s.e.Status(s.now).Lag, time.Duration(0))
+	s.configure()
+	begin := s.now
+	s.advance(30 * time.Millisecond)
+	s.want("lag of a dataplane that does nothing", s.e.Status(s.now).Lag, s.now.Sub(begin))
+	if s.now == begin {
+		t.Error("no time has passed")
+	}
+	s.settle()
+	s.want("lag after all", s.e.Status(s.now).Lag, time.Duration(0))
+}

@@ -18,6 +18,9 @@ func (e *Engine) Status(now time.Time) Status {
 	c := &e.conn
 	s := Status{Name: e.o.Name, State: c.state.String(), Err: c.err, Since: c.since, Lost: c.lost, Caps: c.caps, InFlight: c.flying,
 		Pending: len(e.ops) + e.dirty.len() + e.addrs.len() + e.neighs.len() + e.locals.len(), FIB: e.fib.Status()}
+	for _, b := range c.batches {
+		s.Lag = max(s.Lag, now.Sub(b.at))
+	}
 	if c.state == waiting {
 		s.RetryIn = max(c.retryAt.Sub(now), 0)
 	}

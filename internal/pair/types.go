@@ -136,8 +136,11 @@ type Status struct {
 	Pairs   []PairStatus // as configured, each followed by its sub-interfaces
 	// Pending and InFlight count operations of interfaces, not of routes.
 	Pending, InFlight int
-	Errors            []Error // of objects that belong to no pair
-	FIB               fib.Status
+	// Lag is how long the dataplane has had the oldest operations that it has not
+	// answered, those of routes included; 0 for none.
+	Lag    time.Duration
+	Errors []Error // of objects that belong to no pair
+	FIB    fib.Status
 }
 
 // PairStatus is how one pair stands.
