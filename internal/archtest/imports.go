@@ -40,7 +40,7 @@ var places = map[string]layer{
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
 	"getopt": public,
-	"sim":    tests, "nstest": tests, "ovstest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests, "router": tests,
+	"sim":    tests, "nstest": tests, "ovstest": tests, "birdtest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests, "router": tests,
 	"dataplane/conformance": tests, "dataplane/memory": tests, "dataplane/vpptest": tests,
 }
 
@@ -62,6 +62,7 @@ var sideways = map[string]string{
 	"cli ubuscmd":     "the verb netbraid ubus",
 	"cli ucicmd":      "the verb netbraid uci",
 	"cli jshn":        "the verb netbraid jshn",
+	"birdtest nstest": "where BIRD runs",
 	"capture nstest":  "real namespaces",
 	"ovstest nstest":  "where its daemons run",
 	"partners nstest": "real namespaces",

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,16 +13,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netbraid/internal/birdtest"
 	"netbraid/internal/nstest"
 	"netbraid/rtnl"
 )
 
-// bird is a BIRD of its own in a namespace: its configuration, its control
-// socket and its log are in a folder of the test.
+// bird is a BIRD that feeds the kernel from a file of routes.
 type bird struct {
-	t   *testing.T
-	ns  *nstest.NS
-	dir string
+	*birdtest.Bird
+	t *testing.T
 }
 
 // birdRoutes is the size of the table: that of the Internet when it was young.
@@ -32,12 +30,8 @@ var birdRoutes = 200_000
 
 func startBird(t *testing.T, ns *nstest.NS) *bird {
 	t.Helper()
-	path, err := exec.LookPath("bird")
-	if err != nil {
-		t.Skip("needs BIRD: apt-get install bird2")
-	}
-	b := &bird{t: t, ns: ns, dir: t.TempDir()}
-	conf := fmt.Sprintf(`log %q all;
+	b := &bird{birdtest.New(t, ns), t}
+	b.Config(fmt.Sprintf(`log %q all;
 router id 10.0.0.1;
 protocol device { scan time 3600; }
 protocol kernel { scan time 3600; ipv4 { import none; export all; }; }
@@ -45,35 +39,13 @@ protocol static feed {
 	ipv4;
 include %q;
 }
-`, filepath.Join(b.dir, "log"), b.routesFile())
-	if err := os.WriteFile(filepath.Join(b.dir, "bird.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`, filepath.Join(b.Dir, "log"), b.routesFile()))
 	b.routes(func(int) int { return 0 })
-	cmd := exec.Command(path, "-f", "-c", filepath.Join(b.dir, "bird.conf"), "-s", b.socket())
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := ns.Do(cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("BIRD said: %s", out.String())
-		}
-	})
-	nstest.Eventually(t, 10*time.Second, func() string {
-		if out, err := ns.Try("birdc", "-s", b.socket(), "show", "status"); err != nil {
-			return out + err.Error()
-		}
-		return ""
-	})
+	b.Start()
 	return b
 }
 
-func (b *bird) routesFile() string { return filepath.Join(b.dir, "routes.conf") }
-func (b *bird) socket() string     { return filepath.Join(b.dir, "ctl") }
+func (b *bird) routesFile() string { return filepath.Join(b.Dir, "routes.conf") }
 
 // routes writes the table: route i goes through 10.0.0.via(i), or is not there
 // when that is 0.
@@ -100,7 +72,7 @@ func (b *bird) routes(via func(i int) int) {
 // configure makes BIRD take over what has been written.
 func (b *bird) configure() {
 	b.t.Helper()
-	if out, err := b.ns.Try("birdc", "-s", b.socket(), "configure"); err != nil || !strings.Contains(out, "Reconfig") {
+	if out, err := b.Try("configure"); err != nil || !strings.Contains(out, "Reconfig") {
 		b.t.Fatalf("birdc configure: %v: %s", err, out)
 	}
 }

@@ -4,22 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"netbraid/internal/birdtest"
 	"netbraid/internal/nstest"
 )
-
-// bird is a BIRD of its own in a namespace.
-type bird struct {
-	t   testing.TB
-	ns  *nstest.NS
-	dir string
-	cmd *exec.Cmd
-}
 
 // both is what the two routers have in common: OSPF and BGP with each other on
 // one link, with short timers.
@@ -44,52 +35,18 @@ protocol bgp peer6 {
 }
 `
 
-// newBird writes the configuration of a router.
-func newBird(t testing.TB, ns *nstest.NS, format string, a ...any) *bird {
+// newBird writes the configuration of a router, whose first argument is the
+// folder.
+func newBird(t testing.TB, ns *nstest.NS, format string, a ...any) *birdtest.Bird {
 	t.Helper()
-	if _, err := exec.LookPath("bird"); err != nil {
-		t.Skip("needs BIRD: scripts/deps installs it")
-	}
-	b := &bird{t: t, ns: ns, dir: t.TempDir()}
-	conf := fmt.Sprintf(format, append([]any{b.dir}, a...)...)
-	if err := os.WriteFile(filepath.Join(b.dir, "bird.conf"), []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	b := birdtest.New(t, ns)
+	b.Config(fmt.Sprintf(format, append([]any{b.Dir}, a...)...))
 	return b
 }
 
-func (b *bird) start() {
-	b.t.Helper()
-	b.cmd = exec.Command("bird", "-f", "-c", filepath.Join(b.dir, "bird.conf"), "-s", filepath.Join(b.dir, "ctl"))
-	var out strings.Builder
-	b.cmd.Stdout, b.cmd.Stderr = &out, &out
-	if err := b.ns.Do(b.cmd.Start); err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(b.kill)
-	nstest.Eventually(b.t, 10*time.Second, func() string {
-		if _, err := b.try("show status"); err != nil {
-			return fmt.Sprint(err, " ", out.String())
-		}
-		return ""
-	})
-}
-
-func (b *bird) kill() {
-	if b.cmd != nil {
-		_ = b.cmd.Process.Kill()
-		_ = b.cmd.Wait()
-		b.cmd = nil
-	}
-}
-
-func (b *bird) try(line string) (string, error) {
-	return b.ns.Try("birdc", append([]string{"-s", filepath.Join(b.dir, "ctl")}, strings.Fields(line)...)...)
-}
-
 // established tells which session is not; empty when both are, and OSPF's too.
-func (b *bird) established() string {
-	out, err := b.try("show protocols")
+func established(b *birdtest.Bird) string {
+	out, err := b.Try("show protocols")
 	if err != nil {
 		return err.Error()
 	}
@@ -97,7 +54,7 @@ func (b *bird) established() string {
 		return out
 	}
 	for _, p := range []string{"ospf1", "ospf2"} {
-		if n, err := b.try("show ospf neighbors " + p); err != nil || !strings.Contains(n, "Full/") {
+		if n, err := b.Try("show ospf neighbors " + p); err != nil || !strings.Contains(n, "Full/") {
 			return fmt.Sprint(n, err)
 		}
 	}

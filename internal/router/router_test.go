@@ -39,8 +39,8 @@ func TestRouter(t *testing.T) {
 		}
 		return ""
 	})
-	w.secondBird.start()
-	w.controlBird.start()
+	w.secondBird.Start()
+	w.controlBird.Start()
 	began := time.Now()
 	w.same(many)
 	t.Logf("%d routes learned and forwarded %s after BIRD's start", many, time.Since(began).Round(time.Millisecond))
@@ -60,7 +60,7 @@ func TestRouter(t *testing.T) {
 				t.Errorf("%s: %d of %d packets were lost", name, lost, sent)
 			}
 		}
-		if why := w.controlBird.established(); why != "" {
+		if why := established(w.controlBird); why != "" {
 			t.Errorf("a session did not survive: %s", why)
 		}
 		w.same(many)
@@ -82,7 +82,7 @@ func TestRouter(t *testing.T) {
 		w.reach()
 	})
 	t.Run("BIRD restarts", func(t *testing.T) {
-		w.controlBird.kill()
+		w.controlBird.Kill()
 		w.control.IP("route flush proto bird")
 		w.eventually(30*time.Second, func() string {
 			if n := len(w.via(w.forward, netns.Protocol, func(uint32) string { return "" })); n > 10 {
@@ -90,7 +90,7 @@ func TestRouter(t *testing.T) {
 			}
 			return ""
 		})
-		w.controlBird.start()
+		w.controlBird.Start()
 		w.same(many)
 		w.reach()
 	})
@@ -99,12 +99,12 @@ func TestRouter(t *testing.T) {
 		w.second.IP("link set eth0 down")
 		w.second.IP("link set eth0 up")
 		w.second.IP("addr replace fd00::2/64 dev eth0 nodad")
-		w.controlBird.kill()
+		w.controlBird.Kill()
 		w.control.IP("route flush proto bird")
 		w.control.IP("route add 198.51.100.0/24 via 10.0.0.2 proto bird")
 		w.start()
 		w.live()
-		w.controlBird.start()
+		w.controlBird.Start()
 		w.same(many)
 		w.reach()
 	})
@@ -142,7 +142,7 @@ func (w *world) same(many int) {
 	w.t.Helper()
 	as := map[string]string{"e0": "wan", "e1": "lan"}
 	w.eventually(120*time.Second, func() string {
-		if why := w.controlBird.established(); why != "" {
+		if why := established(w.controlBird); why != "" {
 			time.Sleep(200 * time.Millisecond)
 			return why
 		}

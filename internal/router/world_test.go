@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netbraid/internal/birdtest"
 	"netbraid/internal/cli"
 	"netbraid/internal/nstest"
 	"netbraid/rtnl"
@@ -38,7 +39,7 @@ type world struct {
 	one, two                 *nstest.NS
 	dir                      string
 	netbraid                 *exec.Cmd
-	controlBird, secondBird  *bird
+	controlBird, secondBird  *birdtest.Bird
 }
 
 // path is the file of a namespace of this process, for others.
