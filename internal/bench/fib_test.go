@@ -41,6 +41,7 @@ func (w *fibWorld) LinkChanged(ns model.NS, old, new *rtnl.Link)          { w.ta
 func (w *fibWorld) AddrChanged(model.NS, *rtnl.Addr, *rtnl.Addr)          {}
 func (w *fibWorld) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}
 func (w *fibWorld) NexthopChanged(model.NS, *rtnl.Nexthop, *rtnl.Nexthop) {}
+func (w *fibWorld) NetconfChanged(model.NS, *rtnl.Netconf, *rtnl.Netconf) {}
 func (w *fibWorld) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
 func (w *fibWorld) RouteChanged(k model.RouteKey)                         { w.keys = append(w.keys, k) }
 func (w *fibWorld) SyncBegin(model.NS, rtnl.Kind)                         {}

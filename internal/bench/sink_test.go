@@ -57,6 +57,7 @@ func (s *sink) AddrChanged(_ model.NS, old, now *rtnl.Addr) {
 	}
 }
 
+func (s *sink) NetconfChanged(model.NS, *rtnl.Netconf, *rtnl.Netconf) {}
 func (s *sink) RouteChanged(model.RouteKey)                           { s.routes++ }
 func (s *sink) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
 func (s *sink) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}

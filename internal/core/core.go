@@ -377,6 +377,10 @@ func (s *sink) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {
 	s.pairs().NexthopChanged(ns, old, new)
 }
 
+func (s *sink) NetconfChanged(ns model.NS, old, new *rtnl.Netconf) {
+	s.pairs().NetconfChanged(ns, old, new)
+}
+
 func (s *sink) SyncBegin(ns model.NS, k rtnl.Kind) { s.pairs().SyncBegin(ns, k) }
 
 func (s *sink) SyncEnd(ns model.NS, k rtnl.Kind) {

@@ -427,6 +427,10 @@ func (f fanOut) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {
 	f.each(ns, func(e *pair.Engine) { e.NexthopChanged(ns, old, new) })
 }
 
+func (f fanOut) NetconfChanged(ns model.NS, old, new *rtnl.Netconf) {
+	f.each(ns, func(e *pair.Engine) { e.NetconfChanged(ns, old, new) })
+}
+
 func (f fanOut) RuleChanged(ns model.NS, old, new *rtnl.Rule) {
 	f.each(ns, func(e *pair.Engine) { e.RuleChanged(ns, old, new) })
 }

@@ -90,7 +90,7 @@ func (w *world) start() {
 		why := w.describe()
 		w.on(func(c *core.Core) {
 			why += fmt.Sprintf("\nmirror %+v idle %v wants a tick at %s (now %s)", c.Mirror().Stats(), c.Planner().Idle(), c.Deadline(), time.Now())
-			for k := rtnl.KindLink; k <= rtnl.KindNexthop; k++ {
+			for k := rtnl.KindLink; k <= rtnl.KindNetconf; k++ {
 				why += fmt.Sprintf(" %s=%v", k, c.Mirror().Live(k))
 			}
 		})

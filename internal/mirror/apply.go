@@ -38,6 +38,10 @@ func (e *Engine) apply(h rtnl.Header, body []byte) {
 		if err = rtnl.DecodeRule(body, &s.rule); err == nil {
 			e.applyRule(h.Type == unix.RTM_DELRULE)
 		}
+	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
+		if err = rtnl.DecodeNetconf(body, &s.netconf); err == nil {
+			e.applyNetconf(h.Type == unix.RTM_DELNETCONF)
+		}
 	}
 	if err != nil {
 		e.stats.Malformed++

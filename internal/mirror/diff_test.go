@@ -21,6 +21,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 	seesEach(t, (*tables).addRule, rtnl.Rule{Family: unix.AF_INET})
 	seesEach(t, (*tables).addNeigh, rtnl.Neigh{Index: 7, Dst: dst.Addr()})
 	seesEach(t, (*tables).addNexthop, rtnl.Nexthop{ID: 7})
+	seesEach(t, (*tables).addNetconf, rtnl.Netconf{Family: unix.AF_INET, Index: 7}, "BCForwarding")
 	seesEach(t, (*tables).addRoute, rtnl.Route{Family: unix.AF_INET, Dst: dst})
 }
 

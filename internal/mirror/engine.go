@@ -20,6 +20,8 @@ type Sink interface {
 	NeighChanged(ns model.NS, old, new *rtnl.Neigh)
 	NexthopChanged(ns model.NS, old, new *rtnl.Nexthop)
 	RuleChanged(ns model.NS, old, new *rtnl.Rule)
+	// NetconfChanged tells of settings, see Engine.Netconf.
+	NetconfChanged(ns model.NS, old, new *rtnl.Netconf)
 	// RouteChanged tells that the routes of a key are not what they were;
 	// Engine.Routes has them.
 	RouteChanged(key model.RouteKey)
@@ -42,7 +44,7 @@ type Request struct {
 }
 
 // kinds are dumped in this order: what decisions need first comes first.
-var kinds = [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNeigh, rtnl.KindRoute}
+var kinds = [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNetconf, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNeigh, rtnl.KindRoute}
 
 // Engine is the model of one namespace.
 type Engine struct {
@@ -56,6 +58,7 @@ type Engine struct {
 	addrs    addrTable
 	neighs   table[neighKey, rtnl.Neigh]
 	nexthops table[uint32, rtnl.Nexthop]
+	netconfs table[netconfKey, rtnl.Netconf]
 	rules    ruleTable
 	routes   *rib.Table
 	tails    map[leaf]bool // where the parts of the dump of routes have ended
@@ -79,6 +82,7 @@ type Engine struct {
 		neigh   rtnl.Neigh
 		nexthop rtnl.Nexthop
 		rule    rtnl.Rule
+		netconf rtnl.Netconf
 	}
 }
 
@@ -117,7 +121,7 @@ func New(ns model.NS, p Params, sink Sink) *Engine {
 		ns: ns, params: p.withDefaults(), sink: sink,
 		links: newTable[uint32, rtnl.Link](), byName: map[string]uint32{}, twins: map[string]struct{}{}, addrs: newAddrTable(),
 		neighs: newTable[neighKey, rtnl.Neigh](), nexthops: newTable[uint32, rtnl.Nexthop](),
-		rules: newRuleTable(), routes: rib.New(ns, p.Seed),
+		netconfs: newTable[netconfKey, rtnl.Netconf](), rules: newRuleTable(), routes: rib.New(ns, p.Seed),
 	}
 }
 
@@ -227,6 +231,8 @@ func (e *Engine) begin(k rtnl.Kind) {
 		e.nexthops.gen++
 	case rtnl.KindRule:
 		e.rules.gen++
+	case rtnl.KindNetconf:
+		e.netconfs.gen++
 	case rtnl.KindRoute:
 		e.routes.Begin()
 		e.tails = map[leaf]bool{}
@@ -413,6 +419,8 @@ func kindOf(msgType uint16) rtnl.Kind {
 		return rtnl.KindRule
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		return rtnl.KindNexthop
+	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
+		return rtnl.KindNetconf
 	}
 	return 0
 }

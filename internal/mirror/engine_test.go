@@ -33,6 +33,9 @@ func (h *consumer) NeighChanged(_ model.NS, old, new *rtnl.Neigh) {
 func (h *consumer) NexthopChanged(_ model.NS, old, new *rtnl.Nexthop) {
 	h.note("nexthop", old != nil, new != nil)
 }
+func (h *consumer) NetconfChanged(_ model.NS, old, new *rtnl.Netconf) {
+	h.note("netconf", old != nil, new != nil)
+}
 func (h *consumer) RuleChanged(_ model.NS, old, new *rtnl.Rule) {
 	h.note("rule", old != nil, new != nil)
 }
@@ -122,10 +125,10 @@ func aRoute(typ uint16, n int) []byte {
 // nothing of what has not changed; and everything again on request.
 func TestConsumers(t *testing.T) {
 	s := newScript(t, mirror.Params{})
-	s.want("subscribed", "begin link", "begin addr", "begin rule", "begin nexthop", "begin neigh", "begin route")
+	s.want("subscribed", "begin link", "begin addr", "begin netconf", "begin rule", "begin nexthop", "begin neigh", "begin route")
 	eth0, r1, r2 := aLink(1, "eth0", unix.IFF_UP), aRoute(unix.RTM_NEWROUTE, 1), aRoute(unix.RTM_NEWROUTE, 2)
 	s.answer(eth0, r1)
-	s.want("first reading", "link new", "route 10.0.1.0/24", "end link", "end addr", "end rule", "end nexthop", "end neigh", "end route")
+	s.want("first reading", "link new", "route 10.0.1.0/24", "end link", "end addr", "end netconf", "end rule", "end nexthop", "end neigh", "end route")
 
 	s.notify(r1, eth0, r2)
 	s.want("one route more", "route 10.0.2.0/24")
@@ -136,11 +139,11 @@ func TestConsumers(t *testing.T) {
 	s.requests()
 	s.h.take()
 	s.answer(eth0, r2)
-	s.want("nothing but a route has gone", "end link", "end addr", "end rule", "end nexthop", "end neigh", "route 10.0.1.0/24", "end route")
+	s.want("nothing but a route has gone", "end link", "end addr", "end netconf", "end rule", "end nexthop", "end neigh", "route 10.0.1.0/24", "end route")
 
 	late := &consumer{}
 	s.e.Replay(late)
-	if want := []string{"begin link", "link new", "end link", "begin addr", "end addr", "begin rule", "end rule",
+	if want := []string{"begin link", "link new", "end link", "begin addr", "end addr", "begin netconf", "end netconf", "begin rule", "end rule",
 		"begin nexthop", "end nexthop", "begin neigh", "end neigh", "begin route", "route 10.0.2.0/24", "end route"}; !slices.Equal(late.got, want) {
 		t.Errorf("a replay told %q, want %q", late.got, want)
 	}

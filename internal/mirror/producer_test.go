@@ -32,6 +32,7 @@ const (
 type producer struct {
 	*rand.Rand
 	execute func(msgs [][]byte) []error
+	sysctl  func(path, value string) error
 	msgs    [][]byte
 	done    int // requests that the kernel carried out
 	refused map[unix.Errno]int
@@ -45,7 +46,10 @@ func newProducer(t testing.TB, ns *nstest.NS, seed uint64) *producer {
 	}
 	t.Cleanup(func() { conn.Close() })
 	p := &producer{Rand: rand.New(rand.NewPCG(seed, 0xbeef)), refused: map[unix.Errno]int{},
-		execute: func(msgs [][]byte) []error { return conn.Execute(context.Background(), msgs) }}
+		execute: func(msgs [][]byte) []error { return conn.Execute(context.Background(), msgs) },
+		sysctl: func(path, value string) error {
+			return ns.Do(func() error { return os.WriteFile(path, []byte(value), 0o644) })
+		}}
 	p.settings(t, ns)
 	p.world()
 	return p
@@ -134,7 +138,7 @@ func (p *producer) one() {
 		do     func()
 	}{
 		{400, p.route4}, {200, p.route6}, {60, p.multipath4}, {60, p.multipath6}, {60, p.objectRoute}, {50, p.nexthop},
-		{80, p.neigh}, {70, p.addr4}, {40, p.addr6}, {30, p.rule}, {25, p.upDown}, {12, p.linkAttr}, {3, p.recreate},
+		{80, p.neigh}, {70, p.addr4}, {40, p.addr6}, {30, p.rule}, {25, p.upDown}, {12, p.linkAttr}, {3, p.recreate}, {8, p.setting},
 	}
 	total := 0
 	for _, c := range choices {
@@ -451,6 +455,19 @@ func (p *producer) linkAttr() {
 		r.Set = rtnl.LinkMaster
 	}
 	p.put(rtnl.AppendLink(nil, unix.RTM_SETLINK, 0, 0, &r))
+}
+
+// setting writes to a file whose changes are announced, or some of them; the link
+// may have none. It does not wait for what has been put.
+func (p *producer) setting() {
+	name := []string{"all", "default", "lo", "br", "v0", "p0", "v1"}[p.IntN(7)]
+	file := []string{"ipv4/conf/%s/ignore_routes_with_linkdown", "ipv6/conf/%s/ignore_routes_with_linkdown", "ipv4/conf/%s/rp_filter",
+		"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding", "ipv6/conf/%s/proxy_ndp", "ipv4/conf/%s/proxy_arp", "ipv4/conf/%s/bc_forwarding"}[p.IntN(8)]
+	if err := p.sysctl(fmt.Sprintf("/proc/sys/net/"+file, name), fmt.Sprint(p.IntN(3))); err == nil {
+		p.done++
+	} else {
+		p.refused[unix.ENOENT]++
+	}
 }
 
 // recreate deletes a pair; another gets its indexes and names.

@@ -24,6 +24,7 @@ func (quiet) RouteChanged(model.RouteKey)                           {}
 func (quiet) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
 func (quiet) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}
 func (quiet) NexthopChanged(model.NS, *rtnl.Nexthop, *rtnl.Nexthop) {}
+func (quiet) NetconfChanged(model.NS, *rtnl.Netconf, *rtnl.Netconf) {}
 func (quiet) SyncBegin(model.NS, rtnl.Kind)                         {}
 func (quiet) SyncEnd(model.NS, rtnl.Kind)                           {}
 

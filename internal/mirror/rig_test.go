@@ -19,7 +19,7 @@ import (
 // rigGroups are all groups that any table is announced to.
 var rigGroups = []uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
-	unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP}
+	unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_MPLS_NETCONF}
 
 // rig drives an engine on a real namespace from one goroutine. What may happen
 // in any order happens in random order: reading the socket, handing on what was

@@ -21,13 +21,14 @@ type shadow struct {
 	addrs    map[model.AddrKey]rtnl.Addr
 	neighs   map[string]rtnl.Neigh
 	nexthops map[uint32]rtnl.Nexthop
+	netconfs map[string]rtnl.Netconf
 	rules    map[rtnl.Rule]bool
 	routes   map[model.RouteKey][]rtnl.Route
 }
 
 func newShadow(note func(string, ...any)) *shadow {
 	return &shadow{note: note, syncing: map[rtnl.Kind]bool{}, links: map[uint32]rtnl.Link{}, addrs: map[model.AddrKey]rtnl.Addr{},
-		neighs: map[string]rtnl.Neigh{}, nexthops: map[uint32]rtnl.Nexthop{}, rules: map[rtnl.Rule]bool{}, routes: map[model.RouteKey][]rtnl.Route{}}
+		neighs: map[string]rtnl.Neigh{}, nexthops: map[uint32]rtnl.Nexthop{}, netconfs: map[string]rtnl.Netconf{}, rules: map[rtnl.Rule]bool{}, routes: map[model.RouteKey][]rtnl.Route{}}
 }
 
 func (s *shadow) fail(format string, args ...any) {
@@ -81,6 +82,11 @@ func (s *shadow) NeighChanged(_ model.NS, old, new *rtnl.Neigh) {
 
 func (s *shadow) NexthopChanged(_ model.NS, old, new *rtnl.Nexthop) {
 	told(s, "nexthop", s.nexthops, either(old, new).ID, old, new)
+}
+
+func (s *shadow) NetconfChanged(_ model.NS, old, new *rtnl.Netconf) {
+	n := either(old, new)
+	told(s, "netconf", s.netconfs, fmt.Sprint(n.Family, n.Index), old, new)
 }
 
 func (s *shadow) RuleChanged(_ model.NS, old, new *rtnl.Rule) {
@@ -147,6 +153,9 @@ func (s *shadow) check() error {
 	for _, n := range s.nexthops {
 		told.addNexthop(n)
 	}
+	for _, n := range s.netconfs {
+		told.addNetconf(n)
+	}
 	for r := range s.rules {
 		told.addRule(r)
 	}
@@ -163,7 +172,7 @@ func (s *shadow) check() error {
 
 func (s *shadow) counts() error {
 	n := map[rtnl.Kind]int{rtnl.KindLink: len(s.links), rtnl.KindAddr: len(s.addrs), rtnl.KindNeigh: len(s.neighs),
-		rtnl.KindNexthop: len(s.nexthops), rtnl.KindRule: len(s.rules)}
+		rtnl.KindNexthop: len(s.nexthops), rtnl.KindRule: len(s.rules), rtnl.KindNetconf: len(s.netconfs)}
 	for _, rs := range s.routes {
 		n[rtnl.KindRoute] += len(rs)
 	}

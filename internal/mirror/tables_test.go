@@ -25,11 +25,12 @@ type tables struct {
 
 	neighs   map[rtnl.Neigh]int
 	nexthops map[uint32]rtnl.Nexthop
+	netconfs map[rtnl.Netconf]int
 }
 
 func newTables() *tables {
 	return &tables{map[uint32]rtnl.Link{}, map[rtnl.Addr]int{}, map[rtnl.Rule]int{}, map[model.RouteKey][]rtnl.Route{},
-		map[rtnl.Neigh]int{}, map[uint32]rtnl.Nexthop{}}
+		map[rtnl.Neigh]int{}, map[uint32]rtnl.Nexthop{}, map[rtnl.Netconf]int{}}
 }
 
 // What is not compared, because the kernel changes it without a word and
@@ -44,6 +45,8 @@ func newTables() *tables {
 //     or its target missing (FIB_RULE_UNRESOLVED): it follows from links and
 //     other rules;
 //   - the remaining lifetimes, which count down;
+//   - bc_forwarding, the settings of links to come, and whether a switch is on by
+//     1 or another number;
 //   - IPv6 addresses that the kernel has as tentative: those of its own making
 //     it announces when the detection has ended, and with keep_addr_on_down
 //     addresses become tentative again without a word.
@@ -83,6 +86,19 @@ func (t *tables) addNeigh(n rtnl.Neigh) {
 func (t *tables) addNexthop(n rtnl.Nexthop) {
 	n.Flags &^= unix.RTNH_F_DEAD | unix.RTNH_F_LINKDOWN
 	t.nexthops[n.ID] = n
+}
+
+func (t *tables) addNetconf(n rtnl.Netconf) {
+	if n.Index == rtnl.NetconfDefault {
+		return
+	}
+	n.Known, n.BCForwarding = n.Known&^rtnl.NetconfBCForwarding, 0
+	for _, v := range []*int32{&n.Forwarding, &n.IgnoreLinkdown} {
+		if *v != 0 {
+			*v = 1
+		}
+	}
+	t.netconfs[n]++
 }
 
 func (t *tables) addRoute(r rtnl.Route) {
@@ -134,6 +150,12 @@ func (t *tables) add(h rtnl.Header, body []byte) error {
 			return err
 		}
 		t.addNexthop(n)
+	case unix.RTM_NEWNETCONF:
+		var n rtnl.Netconf
+		if err := rtnl.DecodeNetconf(body, &n); err != nil {
+			return err
+		}
+		t.addNetconf(n)
 	case unix.RTM_NEWROUTE:
 		var r rtnl.Route
 		if err := rtnl.DecodeRoute(body, &r); err != nil {
@@ -145,7 +167,7 @@ func (t *tables) add(h rtnl.Header, body []byte) error {
 }
 
 // tableKinds are the tables that are compared.
-var tableKinds = []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNeigh, rtnl.KindRoute}
+var tableKinds = []rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNetconf, rtnl.KindRule, rtnl.KindNexthop, rtnl.KindNeigh, rtnl.KindRoute}
 
 // readTables reads the kernel's tables. ok is false when one changed meanwhile.
 func readTables(t testing.TB, conn *rtnl.Conn) (all *tables, ok bool) {
@@ -187,6 +209,7 @@ func modelOf(e *mirror.Engine) *tables {
 		func(r *rtnl.Route) { t.addRoute(*r) },
 		func(r *rtnl.Rule) { t.addRule(*r) })
 	e.EachNeigh(func(n *rtnl.Neigh) { t.addNeigh(*n) })
+	e.EachNetconf(func(n *rtnl.Netconf) { t.addNetconf(*n) })
 	e.EachNexthop(func(n *rtnl.Nexthop) { t.addNexthop(*n) })
 	return t
 }
@@ -201,6 +224,7 @@ func diff(have, want *tables) []string {
 	diffMap(have.rules, want.rules, func(sign string, r rtnl.Rule, _ int) { line(sign, rtnl.FormatRule(&r, nil), r) })
 	diffMap(have.neighs, want.neighs, func(sign string, n rtnl.Neigh, _ int) { line(sign, rtnl.FormatNeigh(&n, nil), n) })
 	diffMap(have.nexthops, want.nexthops, func(sign string, _ uint32, n rtnl.Nexthop) { line(sign, rtnl.FormatNexthop(&n, nil), n) })
+	diffMap(have.netconfs, want.netconfs, func(sign string, n rtnl.Netconf, _ int) { line(sign, rtnl.FormatNetconf(&n, nil), n) })
 	slot := func(sign string, rs []rtnl.Route) {
 		for i := range rs {
 			line(sign, fmt.Sprintf("[%d] %s", i, rtnl.FormatRoute(&rs[i], nil)), rs[i])

@@ -88,6 +88,8 @@ func (e *Engine) Count(k rtnl.Kind) int {
 		return len(e.nexthops.m)
 	case rtnl.KindRule:
 		return len(e.rules.m)
+	case rtnl.KindNetconf:
+		return len(e.netconfs.m)
 	case rtnl.KindRoute:
 		return e.routes.Len()
 	}
@@ -219,6 +221,7 @@ func (e *Engine) Replay(s Sink) {
 	}
 	bracket(rtnl.KindLink, func() { e.Each(func(l *rtnl.Link) { s.LinkChanged(e.ns, nil, l) }, nil, nil, nil) })
 	bracket(rtnl.KindAddr, func() { e.Each(nil, func(a *rtnl.Addr) { s.AddrChanged(e.ns, nil, a) }, nil, nil) })
+	bracket(rtnl.KindNetconf, func() { e.EachNetconf(func(n *rtnl.Netconf) { s.NetconfChanged(e.ns, nil, n) }) })
 	bracket(rtnl.KindRule, func() { e.Each(nil, nil, nil, func(r *rtnl.Rule) { s.RuleChanged(e.ns, nil, r) }) })
 	bracket(rtnl.KindNexthop, func() { e.EachNexthop(func(n *rtnl.Nexthop) { s.NexthopChanged(e.ns, nil, n) }) })
 	bracket(rtnl.KindNeigh, func() { e.EachNeigh(func(n *rtnl.Neigh) { s.NeighChanged(e.ns, nil, n) }) })

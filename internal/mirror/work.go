@@ -183,6 +183,10 @@ func (e *Engine) sweep(k rtnl.Kind, budget int) bool {
 		for _, r := range e.rules.sweep() {
 			e.ruleChanged(&r, nil)
 		}
+	case rtnl.KindNetconf:
+		for _, k := range e.netconfs.stale(netconfKey.compare) {
+			e.delNetconf(k)
+		}
 	case rtnl.KindRoute:
 		return e.routes.Sweep(budget, e.routeChanged)
 	}

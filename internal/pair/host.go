@@ -41,7 +41,8 @@ func (h fibHost) Connected(ns model.NS, ifindex uint32, p netip.Prefix) bool {
 }
 
 func (h fibHost) IgnoresLinkdown(ns model.NS, ifindex uint32, family uint8) bool {
-	return h.e.o.IgnoresLinkdown != nil && h.e.o.IgnoresLinkdown(ns, ifindex, family)
+	m := h.e.mirror(ns)
+	return m != nil && m.IgnoresLinkdown(family, ifindex)
 }
 
 // Settled tells whether no pair is on its way any more.

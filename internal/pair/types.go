@@ -48,9 +48,6 @@ type Options struct {
 	// it is written from there, not copied. nil: nothing.
 	OwnLink func(ns model.NS, name string) bool
 	OwnAddr func(ns model.NS, link string, a *rtnl.Addr) bool
-	// IgnoresLinkdown is the sysctl ignore_routes_with_linkdown of a link; nil:
-	// off.
-	IgnoresLinkdown func(ns model.NS, ifindex uint32, family uint8) bool
 	// Made is what an earlier process has made (the last Remember action).
 	Made []Made
 	// FirstID is the ID of the first operation for Linux; they count up.

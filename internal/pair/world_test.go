@@ -20,7 +20,8 @@ import (
 )
 
 var groups = []uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
-	unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP}
+	unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP,
+	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_MPLS_NETCONF}
 
 // space is a namespace: a simulated kernel, its mirror, and what is on the way
 // between them.
@@ -139,6 +140,9 @@ func (s sink) NeighChanged(ns model.NS, old, new *rtnl.Neigh) {
 }
 func (s sink) NexthopChanged(ns model.NS, old, new *rtnl.Nexthop) {
 	s.w.e.NexthopChanged(ns, old, new)
+}
+func (s sink) NetconfChanged(ns model.NS, old, new *rtnl.Netconf) {
+	s.w.e.NetconfChanged(ns, old, new)
 }
 func (s sink) RuleChanged(ns model.NS, old, new *rtnl.Rule) { s.w.e.RuleChanged(ns, old, new) }
 func (s sink) RouteChanged(k model.RouteKey)                { s.w.e.RouteChanged(k) }

@@ -297,7 +297,7 @@ func (t *Table) calm() bool {
 		if sp.walking {
 			return false
 		}
-		for _, k := range [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNexthop, rtnl.KindRoute} {
+		for _, k := range [...]rtnl.Kind{rtnl.KindLink, rtnl.KindAddr, rtnl.KindNetconf, rtnl.KindNexthop, rtnl.KindRoute} {
 			if !sp.eng.Live(k) {
 				return false
 			}

@@ -51,12 +51,13 @@ func (s sink) AddrChanged(ns model.NS, old, new *rtnl.Addr) {
 	s.w.tab.AddrChanged(ns, old, new)
 }
 
-func (s sink) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh) {}
-func (s sink) NexthopChanged(ns model.NS, o, n *rtnl.Nexthop)  { s.w.tab.NexthopChanged(ns, o, n) }
-func (s sink) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)    {}
-func (s sink) RouteChanged(k model.RouteKey)                   { s.w.tab.RouteChanged(k) }
-func (s sink) SyncBegin(model.NS, rtnl.Kind)                   {}
-func (s sink) SyncEnd(model.NS, rtnl.Kind)                     {}
+func (s sink) NeighChanged(model.NS, *rtnl.Neigh, *rtnl.Neigh)       {}
+func (s sink) NexthopChanged(ns model.NS, o, n *rtnl.Nexthop)        { s.w.tab.NexthopChanged(ns, o, n) }
+func (s sink) NetconfChanged(model.NS, *rtnl.Netconf, *rtnl.Netconf) {}
+func (s sink) RuleChanged(model.NS, *rtnl.Rule, *rtnl.Rule)          {}
+func (s sink) RouteChanged(k model.RouteKey)                         { s.w.tab.RouteChanged(k) }
+func (s sink) SyncBegin(model.NS, rtnl.Kind)                         {}
+func (s sink) SyncEnd(model.NS, rtnl.Kind)                           {}
 
 // world is some namespaces, a Table and a dataplane.
 type world struct {
