@@ -66,6 +66,7 @@ func (s *Server) pairStatus(r *ubus.Request) {
 			if !one || p.Config.Name == name {
 				st := p.Pairs.Status(now)
 				st.Pairs = pairsNamed(st.Pairs, which)
+				explain(c, st.Pairs)
 				t := planeStatus(p.Config, st, now)
 				if p.Leaving() {
 					t = append(t, ubus.Field{Name: "leaving", Value: true})
@@ -95,6 +96,19 @@ func leftBehind(list []core.Left, plane, phy string) ubus.Array {
 			{Name: "interfaces", Value: stringArray(l.Pairs[:n])}, {Name: "more", Value: int64(len(l.Pairs) - n)}, {Name: "reason", Value: l.Reason}})
 	}
 	return out
+}
+
+// explain says why companions' namespaces are waited for.
+func explain(c *core.Core, list []pair.PairStatus) {
+	why := map[string]string{}
+	for _, sp := range c.Spaces() {
+		why[sp.Path] = c.Unopened(sp.NS)
+	}
+	for i := range list {
+		if p := &list[i]; p.State == "waiting for namespace" {
+			p.Reason = why[p.NetNS]
+		}
+	}
 }
 
 // pairsNamed gives the pairs whose name, interface or companion has a name; all
@@ -149,6 +163,7 @@ func onePair(p *pair.PairStatus, full bool) ubus.Table {
 			t = append(t, ubus.Field{Name: name, Value: v})
 		}
 	}
+	add(p.Reason != "", "reason", p.Reason)
 	add(p.Parent != "", "parent", p.Parent)
 	add(p.Sub.Outer != 0, "vlan", vlanText(p.Sub))
 	add(p.PhyIndex != dataplane.NoIndex, "phy-index", int64(p.PhyIndex))

@@ -78,7 +78,7 @@ func TestPlaneStatus(t *testing.T) {
 		Pairs: []pair.PairStatus{
 			{Name: "a", Phy: "eth0", Host: "a", NetNS: "/run/netns/b", State: "up", PhyIndex: 0, HostIndex: 7, TUN: true,
 				Attrs: []pair.Attr{{Name: "mtu", Owner: "linux", Dataplane: "1500", Linux: "1400"}}, Errors: []pair.Error{{Object: "mtu of eth0", Message: "no"}}},
-			{Phy: "eth0.5", Host: "a.5", Parent: "eth0", Sub: dataplane.Sub{Outer: 5, Inner: 6, OuterAD: true}, State: "syncing", PhyIndex: dataplane.NoIndex}},
+			{Phy: "eth0.5", Host: "a.5", Parent: "eth0", Sub: dataplane.Sub{Outer: 5, Inner: 6, OuterAD: true}, State: "waiting for phy", Reason: "no", PhyIndex: dataplane.NoIndex}},
 		FIB: fib.Status{Phase: "up", Routes: 1, Have: 2, Tables: 3, PathSets: 4, Bytes: 5, Queued: 6, InFlight: 7, Waiting: 8, Unsupported: 9, Differences: 10, Unclaimed: 11, Taken: 12, Walking: true,
 			Skipped: []fib.Skipped{{NS: 1, Reason: "local", Routes: 13}},
 			Failures: []fib.Failure{{Key: dataplane.RouteKey{Table: 2, Prefix: netip.MustParsePrefix("10.0.0.0/8")}, Err: "no", Tries: 3, Retry: now.Add(2 * time.Second)},
@@ -87,7 +87,7 @@ func TestPlaneStatus(t *testing.T) {
 		`"errors":[{"object":"table 7","message":"no","attempts":2,"retry-in-ms":1000}],` +
 		`"pairs":[{"name":"a","phy":"eth0","host":"a","netns":"/run/netns/b","state":"up","phy-index":0,"host-index":7,"tun":true,"attributes":{"mtu":{"owner":"linux","dataplane":"1500","linux":"1400","in-step":false}},` +
 		`"errors":[{"object":"mtu of eth0","message":"no","attempts":0}]},` +
-		`{"name":"","phy":"eth0.5","host":"a.5","netns":"","state":"syncing","parent":"eth0","vlan":"802.1ad 5.6","attributes":{},"errors":[]}],"more":0,` +
+		`{"name":"","phy":"eth0.5","host":"a.5","netns":"","state":"waiting for phy","reason":"no","parent":"eth0","vlan":"802.1ad 5.6","attributes":{},"errors":[]}],"more":0,` +
 		`"fib":{"phase":"up","routes":1,"have":2,"differences":10,"tables":3,"path-sets":4,"bytes":5,"queued":6,"in-flight":7,"waiting":8,"unsupported":9,"unclaimed":11,"taken":12,"walking":true,` +
 		`"skipped":[{"ns":1,"reason":"local","routes":13}],"failed":[{"route":"10.0.0.0/8","table":2,"message":"no","attempts":3,"retry-in-ms":2000},` +
 		`{"route":"label 100","table":0,"message":"no","attempts":0},{"route":"label 101 (not the last)","table":0,"message":"no","attempts":0,"retry-in-ms":1}]}}`

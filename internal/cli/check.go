@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +30,7 @@ Exit code: 0 no errors (there may be warnings), 1 errors.`,
   netbraid check -c /tmp/new && cp /tmp/new/network /etc/config/ && netbraid reload`,
 		Args: none,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, problems, err := daemon.Load(dir, a.protocols(c.Context(), addons, daemon.DefaultRunDir))
+			cfg, problems, err := loadConfig(dir, a.protocols(c.Context(), addons, daemon.DefaultRunDir))
 			if err != nil {
 				return err
 			}
@@ -51,6 +54,15 @@ Exit code: 0 no errors (there may be warnings), 1 errors.`,
 	c.Flags().StringVarP(&dir, "config", "c", daemon.DefaultConfigDir, "configuration `dir`ectory")
 	c.Flags().StringVarP(&addons, "addons", "p", helper.DefaultAddons, "`dir`ectory of protocol scripts (in proto/*.sh)")
 	return c
+}
+
+// loadConfig reads a configuration; where there is none it says what to do.
+func loadConfig(dir string, protos proto.Registry) (*config.Config, []config.Problem, error) {
+	cfg, problems, err := daemon.Load(dir, protos)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no configuration at %s/network: no such file or directory (-c DIR says where it is)", strings.TrimSuffix(dir, "/"))
+	}
+	return cfg, problems, err
 }
 
 // protocols asks the protocol scripts what they are; what is wrong with one is

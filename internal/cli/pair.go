@@ -163,6 +163,9 @@ func pairRows(t *table, plane string, x ubus.Table) {
 		name = "· VLAN " + vlan
 	}
 	t.row(cell{name, bold}, text(plane), text(s("phy")), text(s("host")), text(strings.TrimPrefix(s("netns"), "/run/netns/")), cell{state, pairStyle(state)})
+	if why := s("reason"); why != "" {
+		t.note(yellow, why)
+	}
 	for _, e := range tables(x, "errors") {
 		t.note(red, pairError(e))
 	}
@@ -186,10 +189,16 @@ func attributeRows(t *table, x ubus.Table) {
 		owner, _ := v.String("owner")
 		there, _ := v.String("dataplane")
 		here, _ := v.String("linux")
+		if here == "" {
+			here = "none"
+		}
 		line := fmt.Sprintf("%-10s  of %-9s  %s", f.Name, owner, here)
 		st := plain
 		if step, _ := v.Bool("in-step"); !step {
 			st = yellow
+			if there == "" {
+				there = "none"
+			}
 			line += fmt.Sprintf(" in Linux, %s in the dataplane", there)
 		}
 		t.note(st, line)

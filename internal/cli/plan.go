@@ -44,7 +44,7 @@ configuration, or a failure.`,
 		Args: none,
 		RunE: func(c *cobra.Command, _ []string) error {
 			protos := a.protocols(c.Context(), addons, o.run)
-			cfg, problems, err := daemon.Load(dir, protos)
+			cfg, problems, err := loadConfig(dir, protos)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -210,14 +211,20 @@ func (x *PairChange) decide(fixed, live []Attr) {
 // pairSeen compares a pair with what the dataplane has.
 func (c *compared) pairSeen(x *PairChange, w, old *config.Pair, fixed, live []Attr) {
 	i := c.seen.Interface(w.Phy)
+	var have *dataplane.Pair
+	missing := ""
 	if i == nil {
+		missing = w.Phy
+	} else if have = c.seen.Pair(i.Index); have == nil && w.NetNS != "" && !exists(w.NetNS) {
+		missing = w.NetNS
+	}
+	switch {
+	case missing != "":
 		if x.decide(fixed, live); old == nil {
-			x.Does, x.Reason = Make, "when "+w.Phy+" is there"
+			x.Does, x.Reason = Make, "when "+missing+" is there"
 		}
 		return
-	}
-	have := c.seen.Pair(i.Index)
-	if have == nil {
+	case have == nil:
 		x.Does = Make
 		return
 	}
@@ -233,6 +240,11 @@ func (c *compared) pairSeen(x *PairChange, w, old *config.Pair, fixed, live []At
 		x.Does, x.Attrs = Refuse, there
 		x.Reason = w.Phy + " is paired with " + have.HostName + ", which is not ours: unpair it there"
 	}
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // mismatch compares a pair that is there with what is wanted.

@@ -262,6 +262,9 @@ func TestPhyComesAndGoes(t *testing.T) {
 	w.configure(spec(0, 0))
 	s.settle()
 	s.want("state", s.status("phy0").State, "waiting for phy")
+	if why := s.status("phy0").Reason; !strings.HasPrefix(why, "the dataplane has no interface phy0") {
+		t.Errorf("reason %q", why)
+	}
 	w.dp.AddPhy("phy0", dataplane.Ethernet)
 	s.settle()
 	h := s.host("host0").Index

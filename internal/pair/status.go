@@ -62,10 +62,39 @@ func (e *Engine) pairStatus(now time.Time, u *unit, shown map[key]bool) PairStat
 		s.Attrs = e.attrs(u)
 	}
 	s.State = e.stateOf(u, s.Attrs)
+	if s.State == "waiting for phy" {
+		s.Reason = e.noPhy(s.Phy)
+	}
 	if u.problem != "" && s.State == "error" {
 		s.Errors = append(s.Errors, Error{Object: "pair of " + s.Phy, Message: u.problem})
 	}
 	return s
+}
+
+// physShown bounds the interfaces that are named when one is not there.
+const physShown = 8
+
+// noPhy says what the dataplane has in place of an interface.
+func (e *Engine) noPhy(name string) string {
+	var have []string
+	more := 0
+	for _, i := range sortedKeys(e.dp.byName, strings.Compare) {
+		switch x := e.dp.named(i); {
+		case x.Companion || e.byPhy[x.Index] != nil && e.byPhy[x.Index].spec != nil:
+		case len(have) < physShown:
+			have = append(have, i)
+		default:
+			more++
+		}
+	}
+	why := "the dataplane has no interface " + name
+	switch {
+	case more > 0:
+		why += fmt.Sprintf("; those without a pair are %s and %d more", strings.Join(have, ", "), more)
+	case len(have) > 0:
+		why += "; those without a pair are " + strings.Join(have, ", ")
+	}
+	return why
 }
 
 // concerns tells whether a key is about a pair.

@@ -152,6 +152,7 @@ type PairStatus struct {
 	// "waiting for namespace", "waiting for parent", "waiting for link",
 	// "not connected", "removing" or "error".
 	State     string
+	Reason    string // more about State, of one that waits; empty where that says it all
 	PhyIndex  uint32 // dataplane.NoIndex for none
 	HostIndex uint32 // 0 for none
 	TUN       bool

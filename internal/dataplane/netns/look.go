@@ -2,9 +2,7 @@ package netns
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -43,19 +41,17 @@ func Look(ctx context.Context, netns string) (dataplane.Seen, error) {
 
 // look opens the namespace and reads its links.
 func (s *session) look() (err error) {
-	if s.inode, err = inodeOf(s.o.NetNS); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is none (make it: ip netns add): %w", err)
-	} else if err != nil {
-		return err
+	if s.inode, err = inodeOf(s.o.NetNS); err != nil {
+		return noNS(s.o.NetNS, err)
 	}
 	if err = s.notOurs(); err != nil {
 		return err
 	}
 	if s.ns, err = rtnl.OpenNS(s.o.NetNS); err != nil {
-		return err
+		return noNS(s.o.NetNS, err)
 	}
 	if s.conn, err = rtnl.DialNS(s.ns.FD()); err != nil {
-		return err
+		return noNS(s.o.NetNS, err)
 	}
 	s.links, err = s.readLinks()
 	return err

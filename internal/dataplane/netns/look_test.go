@@ -62,7 +62,8 @@ func TestLook(t *testing.T) {
 	if after := state() + l.ruleset(); after != before {
 		t.Errorf("a look has changed the namespace:\n%s\nit was\n%s", after, before)
 	}
-	for file, want := range map[string]string{filepath.Join(t.TempDir(), "none"): "make it: ip netns add", "/proc/self/ns/net": "needs a namespace of its own"} {
+	for file, want := range map[string]string{filepath.Join(t.TempDir(), "none"): "there is none: no such file", "/run/netns/netbraid-test-none": "(make it: ip netns add netbraid-test-none)",
+		"/etc/passwd": "not that of a network namespace", "/proc/self/ns/net": "needs a namespace of its own"} {
 		if _, err := Look(t.Context(), file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", file, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -101,14 +102,11 @@ func (s *session) openNS() (err error) {
 			s.inode, err = inodeOf(s.o.NetNS)
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is none (make it: ip netns add): %w", err)
-	}
 	if err != nil {
-		return err
+		return noNS(s.o.NetNS, err)
 	}
 	if s.ns, err = rtnl.OpenNS(s.o.NetNS); err != nil {
-		return err
+		return noNS(s.o.NetNS, err)
 	}
 	if s.inode, err = s.ns.Inode(); err != nil {
 		return err
@@ -117,12 +115,30 @@ func (s *session) openNS() (err error) {
 		return err
 	}
 	if s.conn, err = rtnl.DialNS(s.ns.FD()); err != nil {
-		return err
+		return noNS(s.o.NetNS, err)
 	}
 	if s.port, err = s.conn.PortID(); err != nil {
 		return err
 	}
 	s.nft, err = dialNFT(s.ns.FD())
+	return err
+}
+
+// noNS says why a file cannot be opened as a namespace, and what to do. The file
+// is said by the caller.
+func noNS(file string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	switch name, below := strings.CutPrefix(file, "/run/netns/"); {
+	case errors.Is(err, fs.ErrNotExist) && below:
+		return fmt.Errorf("there is none: %w (make it: ip netns add %s)", err, name)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is none: %w", err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("this file is not that of a network namespace: %w (ip netns add NAME makes /run/netns/NAME)", err)
+	}
 	return err
 }
 

@@ -128,10 +128,7 @@ func (s *session) run() error {
 	d := net.Dialer{Timeout: s.opt.Timeout}
 	conn, err := d.DialContext(s.ctx, "unix", s.opt.Socket)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("connect: %w: is VPP running, and does its startup.conf have socksvr { socket-name %s }?", err, s.opt.Socket)
-		}
-		return fmt.Errorf("connect: %w", err)
+		return s.unreached(err)
 	}
 	s.conn = conn
 	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
@@ -145,6 +142,22 @@ func (s *session) run() error {
 	}
 	s.deliver(dataplane.Up{Epoch: s.q.epoch, Caps: s.caps()})
 	return s.work()
+}
+
+// unreached says why there is no connection, and what to do. The path is said by
+// the caller.
+func (s *session) unreached(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w: is VPP running, and does its startup.conf have socksvr { socket-name %s }?", err, s.opt.Socket)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: netbraid has to be root, or in the group of api-segment { gid … } of VPP's startup.conf", err)
+	}
+	return fmt.Errorf("connect: %w", err)
 }
 
 // read cuts the stream into chunks of whole frames.
