@@ -3,7 +3,6 @@ package capture
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,42 +13,21 @@ import (
 )
 
 // dnsmasq serves addresses at the far end; it ends with the test.
-func (w *world) dnsmasq() {
-	t := w.t
-	t.Helper()
-	if _, err := exec.LookPath("dnsmasq"); err != nil {
-		t.Skip("dnsmasq is not installed")
-	}
+func (w *world) dnsmasq() *nstest.Program {
+	w.t.Helper()
 	w.far.IP("addr add 192.0.2.1/24 dev peer0")
-	cmd := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=peer0", "--bind-interfaces",
+	return w.far.Start(nil, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=peer0", "--bind-interfaces",
 		"--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-option=option:router,192.0.2.1", "--dhcp-option=option:dns-server,192.0.2.53",
 		"--domain=lab.example", "--dhcp-authoritative", "--no-ping", "--user=root", "--leasefile-ro",
-		"--pid-file="+filepath.Join(w.dir, "dnsmasq.pid"), "--log-facility="+filepath.Join(w.dir, "dnsmasq.log"))
-	if err := w.far.Do(cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(w.dnsmasqSaid())
-		}
-	})
-}
-
-func (w *world) dnsmasqSaid() string {
-	b, _ := os.ReadFile(filepath.Join(w.dir, "dnsmasq.log"))
-	return string(b)
+		"--pid-file="+filepath.Join(w.dir, "dnsmasq.pid"), "--log-facility=-")
 }
 
 // TestDHCPScript: a DHCP handler written as OpenWrt's, with busybox' udhcpc,
 // against dnsmasq: lease, renewal, loss of the client, release of everything.
 func TestDHCPScript(t *testing.T) {
-	if _, err := exec.LookPath("busybox"); err != nil {
-		t.Skip("busybox is not installed")
-	}
+	nstest.Need(t, "busybox", "dnsmasq")
 	w := newWorld(t, 1, nil)
-	w.dnsmasq()
+	server := w.dnsmasq()
 	w.scripts("dhcp")
 	script := strings.ReplaceAll(string(read(t, "dhcp", "proto", "labdhcp.script")), ". /lib/", ". "+w.dir+"/root/lib/")
 	if err := os.WriteFile(filepath.Join(w.dir, "root/lib/netifd/proto/labdhcp.script"), []byte(script), 0o755); err != nil {
@@ -72,7 +50,7 @@ func TestDHCPScript(t *testing.T) {
 	nstest.Eventually(t, 10*time.Second, leased)
 	w.call(ubus.StatusOK, "network.interface.wan", "renew", nil)
 	nstest.Eventually(t, 5*time.Second, func() string {
-		if log := w.dnsmasqSaid(); strings.Count(log, "DHCPACK(") != 2 {
+		if log := server.Output(); strings.Count(log, "DHCPACK(") != 2 {
 			return "no second acknowledgement: " + log
 		}
 		return leased()

@@ -27,7 +27,7 @@ config route
 
 // dhcpWorld is a world whose wan asks for a lease on eth0.
 func dhcpWorld(t *testing.T) *world {
-	need(t, "dnsmasq", "busybox")
+	nstest.Need(t, "dnsmasq", "busybox")
 	w := newWorld(t, 1)
 	w.config(dhcpConfig)
 	return w
@@ -35,13 +35,13 @@ func dhcpWorld(t *testing.T) *world {
 
 // dnsmasq starts a DHCP server on peer0 that gives addresses .50 to .60 of a
 // /24 ("192.0.2") and knows no lease of before.
-func (w *world) dnsmasq(subnet string) *partner {
+func (w *world) dnsmasq(subnet string) *nstest.Program {
 	w.t.Helper()
 	w.far.IP("addr flush dev peer0")
 	w.far.IP("addr add " + subnet + ".1/24 dev peer0")
 	leases := filepath.Join(w.dir, "leases")
 	_ = os.Remove(leases)
-	return background(w.t, w.far, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=peer0",
+	return w.far.Start(nil, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=peer0",
 		"--bind-interfaces", "--no-ping", "--dhcp-authoritative", "--dhcp-range="+subnet+".50,"+subnet+".60,2m",
 		"--dhcp-option=option:dns-server,"+subnet+".1", "--domain=partner.example", "--dhcp-leasefile="+leases, "--log-dhcp", "--log-facility=-",
 		"--pid-file="+filepath.Join(w.dir, "dnsmasq.pid"), "--user=root")
@@ -97,7 +97,7 @@ func TestDHCPLease(t *testing.T) {
 	updates := w.updates("wan")
 	w.call("network.interface.wan", "renew")
 	nstest.Eventually(t, 5*time.Second, func() string {
-		n, said := strings.Count(server.out.String(), "DHCPACK(peer0)"), strings.Count(w.logged.String(), " obtained from ")
+		n, said := strings.Count(server.Output(), "DHCPACK(peer0)"), strings.Count(w.logged.String(), " obtained from ")
 		if scripts := running("dhcp.script", w.dir, "renew\x00"); n != 2 || said != 2 || len(scripts) > 0 {
 			return fmt.Sprintf("the server has given %d leases and the client has %d, not 2; lease scripts %v", n, said, scripts)
 		}
@@ -113,7 +113,7 @@ func TestDHCPLease(t *testing.T) {
 	w.down("wan")
 	w.waitDown("wan")
 	w.waitAddrs("eth0")
-	waitText(t, server.out.String, "DHCPRELEASE(peer0) "+addr)
+	waitText(t, server.Output, "DHCPRELEASE(peer0) "+addr)
 	if pids := w.clients(); len(pids) > 0 {
 		t.Errorf("clients %v are left", pids)
 	}
@@ -138,14 +138,14 @@ func TestDHCPServerGoneAndBack(t *testing.T) {
 	}
 	server := w.dnsmasq("192.0.2")
 	addr := w.leased("192.0.2")
-	server.stop()
+	server.Kill()
 	w.call("network.interface.wan", "renew")
 	time.Sleep(1500 * time.Millisecond)
 	if got := w.leased("192.0.2"); got != addr {
 		t.Errorf("without the server the address went from %s to %s", addr, got)
 	}
 	server = w.dnsmasq("192.0.2")
-	waitText(t, server.out.String, "DHCPACK(peer0) "+addr)
+	waitText(t, server.Output, "DHCPACK(peer0) "+addr)
 	if got := w.leased("192.0.2"); got != addr || w.count("ifdown wan") != 0 {
 		t.Errorf("the address went from %s to %s, events %v", addr, got, w.events)
 	}
@@ -166,15 +166,15 @@ func TestDHCPRefusedAndMoved(t *testing.T) {
 	w.start(w.install(filepath.Join(w.dir, "root")))
 	w.leased("192.0.2")
 	client := w.oneClient()
-	server.stop()
+	server.Kill()
 	server = w.dnsmasq("203.0.113")
 	w.call("network.interface.wan", "renew")
-	waitText(t, server.out.String, "DHCPNAK(peer0)")
+	waitText(t, server.Output, "DHCPNAK(peer0)")
 	w.leased("203.0.113")
 	if routes := w.ns.IP("route"); strings.Contains(routes, "192.0.2.") {
 		t.Errorf("something of the old network is left:\n%s", routes)
 	}
-	server.stop()
+	server.Kill()
 	w.dnsmasq("192.0.2")
 	w.call("network.interface.wan", "renew")
 	w.leased("192.0.2")
@@ -234,7 +234,7 @@ func TestDHCPCarrier(t *testing.T) {
 	w.far.IP("link set peer0 down")
 	w.waitDown("wan")
 	w.waitAddrs("eth0")
-	server.stop()
+	server.Kill()
 	w.far.IP("link set peer0 up")
 	w.dnsmasq("192.0.2")
 	if got := w.leased("192.0.2"); got != addr {

@@ -22,7 +22,7 @@ func pppoeWorld(t *testing.T, password string) (w *world, addons string) {
 	if !vmtest.InVM() {
 		t.Fatal("this would change the system: vmtest.Require comes first")
 	}
-	need(t, "pppd", "pppoe-server", "pppoe")
+	nstest.Need(t, "pppd", "pppoe-server", "pppoe")
 	w = newWorld(t, 1)
 	w.socket = "/var/run/ubus/ubus.sock"
 	w.run = "/run/netbraid"
@@ -47,8 +47,8 @@ config interface 'wan'
 }
 
 // fails ends a pppoe-server and the sessions that it serves.
-func (w *world) fails(server *partner) {
-	server.stop()
+func (w *world) fails(server *nstest.Program) {
+	server.Kill()
 	for _, pid := range running("pppd", w.serverOptions()) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -57,11 +57,11 @@ func (w *world) fails(server *partner) {
 func (w *world) serverOptions() string { return filepath.Join(w.dir, "server-options") }
 
 // concentrator starts a pppoe-server on peer0 that wants CHAP.
-func (w *world) concentrator() *partner {
+func (w *world) concentrator() *nstest.Program {
 	w.t.Helper()
 	options := w.serverOptions()
 	write(w.t, options, "auth\nrequire-chap\nlcp-restart 1\nipcp-restart 1\nchap-restart 1\nnodefaultroute\nms-dns 10.67.0.53\n", 0o644)
-	return background(w.t, w.far, "pppoe-server", "-F", "-I", "peer0", "-L", "10.67.0.1", "-R", "10.67.0.10", "-N", "4", "-C", "partner", "-O", options)
+	return w.far.Start(nil, "pppoe-server", "-F", "-I", "peer0", "-L", "10.67.0.1", "-R", "10.67.0.10", "-N", "4", "-C", "partner", "-O", options)
 }
 
 // TestPPPoE: a session with its address, route and DNS server; a server that
@@ -114,7 +114,7 @@ func TestPPPoEWrongPassword(t *testing.T) {
 	time.Sleep(4 * time.Second)
 	up, _, errs := w.status("wan")
 	if n := strings.Count(w.logged.String(), "CHAP authentication failed"); up || !slices.Contains(errs, "AUTH_FAILED") || n < 2 || n > 4 {
-		t.Errorf("up %v, errors %v, %d tries in 5 s; the server said:\n%s", up, errs, n, server.out)
+		t.Errorf("up %v, errors %v, %d tries in 5 s; the server said:\n%s", up, errs, n, server.Output())
 	}
 	w.quiet()
 }

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -77,20 +75,6 @@ func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-// need skips the test, saying what is missing, unless all programs are there.
-func need(t testing.TB, programs ...string) {
-	t.Helper()
-	var missing []string
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) > 0 {
-		t.Skipf("not installed: %s (scripts/deps installs them)", strings.Join(missing, ", "))
-	}
 }
 
 // newWorld makes a world of so many links.
@@ -352,41 +336,4 @@ func running(words ...string) (pids []int) {
 		}
 	}
 	return pids
-}
-
-// partner is a program in the foreground.
-type partner struct {
-	t   testing.TB
-	cmd *exec.Cmd
-	out *lines
-}
-
-// background starts a program in a namespace; it ends with the test.
-func background(t testing.TB, ns *nstest.NS, args ...string) *partner {
-	t.Helper()
-	// It outlives a test binary that is killed by a minute at most.
-	p := &partner{t: t, cmd: exec.Command("timeout", append([]string{"-k", "1", "60"}, args...)...), out: &lines{}}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.WaitDelay = time.Second
-	if err := ns.Do(p.cmd.Start); err != nil {
-		t.Fatalf("%s: %v", args[0], err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%s said:\n%s", args[0], p.out)
-		}
-		p.stop()
-	})
-	return p
-}
-
-// stop ends the program at once, with all that it has started.
-func (p *partner) stop() {
-	if p.cmd == nil {
-		return
-	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	_ = p.cmd.Wait()
-	p.cmd = nil
 }
