@@ -1,9 +1,9 @@
 package uci
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,19 +41,15 @@ func readVectors(t testing.TB) []vector {
 	}
 	defer f.Close()
 	var out []vector
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
+	for d := json.NewDecoder(f); ; {
 		var v vector
-		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
+		if err := d.Decode(&v); err == io.EOF {
+			return out
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, v)
 	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // command is a vector's command line taken apart.

@@ -40,7 +40,7 @@ var places = map[string]layer{
 	"daemon": loop,
 	"cli":    command, "ubuscmd": command, "ucicmd": command, "jshn": command,
 	"getopt": public,
-	"sim":    tests, "nstest": tests, "ovstest": tests, "birdtest": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests, "router": tests,
+	"sim":    tests, "nstest": tests, "ovstest": tests, "birdtest": tests, "recorded": tests, "vmtest": tests, "archtest": tests, "capture": tests, "story": tests, "bench": tests, "partners": tests, "router": tests,
 	"dataplane/conformance": tests, "dataplane/memory": tests, "dataplane/vpptest": tests,
 }
 

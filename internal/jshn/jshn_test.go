@@ -1,9 +1,7 @@
 package jshn
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"netbraid/internal/recorded"
 )
 
 // vector is one recorded run of jshn, or of a script that uses its library.
@@ -27,25 +27,7 @@ type vector struct {
 }
 
 func readVectors(t testing.TB) []vector {
-	f, err := os.Open("testdata/jshn-vectors.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var out []vector
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		var v vector
-		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, v)
-	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return recorded.Values[vector](t, "testdata/jshn-vectors.jsonl")
 }
 
 func run(args []string, env map[string]string) (stdout, stderr string, rc int) {

@@ -2,9 +2,10 @@ package shelllib
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
+
+	"netbraid/internal/recorded"
 )
 
 const sourceJSON = `. "$LIB/usr/share/libubox/jshn.sh"` + "\n"
@@ -12,19 +13,12 @@ const sourceJSON = `. "$LIB/usr/share/libubox/jshn.sh"` + "\n"
 // TestRecordedJSON holds what scripts around the real jshn.sh were recorded to
 // do.
 func TestRecordedJSON(t *testing.T) {
-	b, err := os.ReadFile("testdata/jshn-sh-vectors.jsonl")
-	if err != nil {
-		t.Fatal(err)
+	type vector struct {
+		Name, Script, Stdout, Stderr string
+		RC                           int
 	}
 	count := 0
-	for line := range strings.Lines(string(b)) {
-		var v struct {
-			Name, Script, Stdout, Stderr string
-			RC                           int
-		}
-		if err := json.Unmarshal([]byte(line), &v); err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range recorded.Values[vector](t, "testdata/jshn-sh-vectors.jsonl") {
 		count++
 		t.Run(v.Name, func(t *testing.T) {
 			eachShell(t, func(t *testing.T, w *world) {

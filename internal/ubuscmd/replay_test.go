@@ -1,19 +1,14 @@
 package ubuscmd
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"netbraid/internal/recorded"
 	"netbraid/ubus"
 )
 
@@ -44,43 +39,23 @@ type recMsg struct {
 	msg             ubus.Message
 }
 
+const recordingsDir = "../../ubus/testdata/recordings/"
+
 func unzip(t testing.TB, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "ubus", "testdata", "recordings", name+".gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return recorded.Bytes(t, recordingsDir+name+".gz")
 }
 
-func load(t testing.TB, name string) (h recHeader, msgs []recMsg) {
+func load(t testing.TB, name string) (recHeader, []recMsg) {
 	t.Helper()
-	sc := bufio.NewScanner(bytes.NewReader(unzip(t, name+".jsonl")))
-	sc.Buffer(nil, 16<<20)
-	sc.Scan()
-	if err := json.Unmarshal(sc.Bytes(), &h); err != nil {
-		t.Fatal(err)
-	}
-	for sc.Scan() {
-		var m recMsg
-		if err := json.Unmarshal(sc.Bytes(), &m); err != nil {
-			t.Fatal(err)
-		}
-		raw, _ := hex.DecodeString(m.Hex)
-		m.msg, _, _ = ubus.ParseMessage(raw)
-		if m.raw = raw; m.Truncated {
+	h, msgs := recorded.WithHeader[recHeader, recMsg](t, recordingsDir+name+".jsonl.gz")
+	for i := range msgs {
+		m := &msgs[i]
+		m.raw, _ = hex.DecodeString(m.Hex)
+		m.msg, _, _ = ubus.ParseMessage(m.raw)
+		if m.Truncated {
 			m.restore(t)
 		}
-		msgs = append(msgs, m)
 	}
 	return h, msgs
 }

@@ -28,7 +28,7 @@ import (
 // ubusd said. They must send what the ubus of the recording sent, print what it
 // printed, ids included, and end as it ended.
 func TestRecordedWire(t *testing.T) {
-	files, err := filepath.Glob("../../ubus/testdata/recordings/*.jsonl.gz")
+	files, err := filepath.Glob(recordingsDir + "*.jsonl.gz")
 	if err != nil || len(files) < 30 {
 		t.Fatal(files, err)
 	}

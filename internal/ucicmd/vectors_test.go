@@ -1,15 +1,14 @@
 package ucicmd
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"netbraid/internal/recorded"
 	"netbraid/uci"
 )
 
@@ -33,26 +32,9 @@ type step struct {
 	Delta  map[string]string
 }
 
+// readVectors gives those that the library is held against, too.
 func readVectors(t testing.TB) []vector {
-	f, err := os.Open("testdata/uci-vectors.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var out []vector
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		var v vector
-		if err := json.Unmarshal(sc.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, v)
-	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return recorded.Values[vector](t, "../../uci/testdata/uci-vectors.jsonl")
 }
 
 // world is the folders of a test.

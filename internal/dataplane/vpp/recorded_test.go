@@ -1,24 +1,21 @@
 package vpp
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"net/netip"
-	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/dataplane"
+	"netbraid/internal/recorded"
 	"netbraid/rtnl"
 )
 
-// recorded is a message of an exchange with a real VPP.
-type recorded struct {
+// exchange is a message that was recorded with a real VPP.
+type exchange struct {
 	T     int
 	Dir   string
 	Name  string
@@ -27,33 +24,20 @@ type recorded struct {
 	frame []byte
 }
 
-func (r *recorded) number() uint16 { return binary.BigEndian.Uint16(r.frame[frameHeader:]) }
+func (r *exchange) number() uint16 { return binary.BigEndian.Uint16(r.frame[frameHeader:]) }
 
 // body is a request behind its context.
-func (r *recorded) body() []byte { return r.frame[frameHeader+10:] }
+func (r *exchange) body() []byte { return r.frame[frameHeader+10:] }
 
-var recordings = map[string]map[int]*recorded{}
+var recordings = map[string]map[int]*exchange{}
 
 // record reads one message of a recording.
-func record(t testing.TB, file string, line int) *recorded {
+func record(t testing.TB, file string, line int) *exchange {
 	t.Helper()
 	if recordings[file] == nil {
-		recordings[file] = map[int]*recorded{}
-		b, err := os.ReadFile("../vpptest/testdata/" + file + ".jsonl.gz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		z, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			t.Fatal(err)
-		}
-		in := bufio.NewScanner(z)
-		in.Buffer(nil, 1<<20)
-		for in.Scan() {
-			r := &recorded{}
-			if err := json.Unmarshal(in.Bytes(), r); err != nil {
-				t.Fatal(err)
-			}
+		recordings[file] = map[int]*exchange{}
+		for _, r := range recorded.Values[*exchange](t, "../vpptest/testdata/"+file+".jsonl.gz") {
+			var err error
 			if r.frame, err = hex.DecodeString(r.Hex); err != nil {
 				t.Fatal(err)
 			}

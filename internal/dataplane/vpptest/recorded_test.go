@@ -1,19 +1,16 @@
 package vpptest
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"netbraid/internal/recorded"
 )
 
 // line is one of a recorded exchange.
@@ -31,28 +28,9 @@ func readRecordingF(t testing.TB, name string) []line {
 
 func readRecording(t testing.TB, file string) []line {
 	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []line
-	in := bufio.NewScanner(z)
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
-		var l line
-		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
-			t.Fatal(err)
-		}
-		if l.Dir != "" {
-			list = append(list, l)
-		}
-	}
-	if in.Err() != nil || len(list) == 0 {
-		t.Fatalf("%s: %v", file, in.Err())
+	list := slices.DeleteFunc(recorded.Values[line](t, file), func(l line) bool { return l.Dir == "" })
+	if len(list) == 0 {
+		t.Fatalf("%s has no message", file)
 	}
 	return list
 }

@@ -68,7 +68,7 @@ func TestFormat(t *testing.T) {
 // nothing of it is left as octets.
 func TestFormatRecorded(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t) {
+	for _, x := range exchanges(t) {
 		if x.Dir != "recv" || x.body == nil || !strings.HasPrefix(x.Cmd, FamilyFlow) {
 			continue
 		}

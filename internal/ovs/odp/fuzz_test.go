@@ -12,7 +12,7 @@ import (
 // seedBodies adds what was recorded, of both directions.
 func seedBodies(f *testing.F) {
 	seen := map[string]bool{}
-	for _, x := range recorded(f) {
+	for _, x := range exchanges(f) {
 		key := x.File + x.Cmd
 		if x.body != nil && (!seen[key] || strings.HasPrefix(x.File, "flow")) {
 			seen[key] = true

@@ -1,18 +1,16 @@
 package odp
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/internal/recorded"
 )
 
 // exchange is a message that was recorded on Linux 6.12.
@@ -23,25 +21,12 @@ type exchange struct {
 	body                      []byte // nil for acknowledgements and the like
 }
 
-func recorded(t testing.TB) []exchange {
+func exchanges(t testing.TB) []exchange {
 	t.Helper()
-	f, err := os.Open("testdata/exchanges.jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []exchange
-	s := bufio.NewScanner(z)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var x exchange
-		if err := json.Unmarshal(s.Bytes(), &x); err != nil {
-			t.Fatal(err)
-		}
+	list := recorded.Values[exchange](t, "testdata/exchanges.jsonl.gz")
+	for i := range list {
+		x := &list[i]
+		var err error
 		if x.msg, err = hex.DecodeString(x.Hex); err != nil || len(x.msg) < unix.SizeofNlMsghdr {
 			t.Fatalf("%s: %v", x.Hex, err)
 		}
@@ -49,10 +34,9 @@ func recorded(t testing.TB) []exchange {
 		if x.typ >= unix.NLMSG_MIN_TYPE {
 			x.body = x.msg[unix.SizeofNlMsghdr:ne.Uint32(x.msg)]
 		}
-		list = append(list, x)
 	}
-	if s.Err() != nil || len(list) < 1000 {
-		t.Fatalf("%d exchanges, %v", len(list), s.Err())
+	if len(list) < 1000 {
+		t.Fatalf("%d exchanges", len(list))
 	}
 	return list
 }
@@ -61,7 +45,7 @@ func recorded(t testing.TB) []exchange {
 // value of each kind against what was done then.
 func TestRecordedAnswers(t *testing.T) {
 	counts := map[string]int{}
-	for _, x := range recorded(t) {
+	for _, x := range exchanges(t) {
 		if x.Dir != "recv" || x.body == nil {
 			continue
 		}
@@ -132,7 +116,7 @@ func checkUpcall(t *testing.T, u *Upcall, hex string) {
 // was, octet for octet.
 func TestRecordedKeys(t *testing.T) {
 	n := 0
-	for _, x := range recorded(t) {
+	for _, x := range exchanges(t) {
 		if x.Dir != "recv" || x.body == nil || !strings.HasPrefix(x.Cmd, FamilyFlow) && !strings.HasPrefix(x.Cmd, FamilyPacket) {
 			continue
 		}
@@ -195,7 +179,7 @@ var notOurs = map[string]string{
 // are the same octets.
 func TestRecordedRequests(t *testing.T) {
 	same, left := 0, maps.Clone(notOurs)
-	for _, x := range recorded(t) {
+	for _, x := range exchanges(t) {
 		if x.Dir != "send" || strings.HasPrefix(x.Cmd, "nlctrl") {
 			continue
 		}

@@ -1,17 +1,15 @@
 package ovsdb
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"netbraid/internal/ovs/ovsdb/rfc7047"
+	"netbraid/internal/recorded"
 )
 
 // memory is a database that does transactions as ovsdb-server does, as far as
@@ -26,30 +24,16 @@ type memory struct {
 // readSchema gives the recorded schema of Open vSwitch 3.1.
 func readSchema(t testing.TB) *rfc7047.Schema {
 	t.Helper()
-	f, err := os.Open("rfc7047/testdata/basic.jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
+	type answer struct {
+		Msg struct{ Result json.RawMessage }
 	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for d := json.NewDecoder(z); ; {
-		var e struct {
-			Msg struct {
-				Result json.RawMessage
-			}
-		}
-		if err := d.Decode(&e); err == io.EOF {
-			t.Fatal("no schema among what was recorded")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if s, err := rfc7047.ParseSchema(e.Msg.Result); err == nil && s.Name == database {
+	for _, a := range recorded.Values[answer](t, "rfc7047/testdata/basic.jsonl.gz") {
+		if s, err := rfc7047.ParseSchema(a.Msg.Result); err == nil && s.Name == database {
 			return s
 		}
 	}
+	t.Fatal("no schema among what was recorded")
+	return nil
 }
 
 func newMemory(s *rfc7047.Schema) *memory {

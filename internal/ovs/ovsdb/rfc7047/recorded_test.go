@@ -2,17 +2,16 @@ package rfc7047
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
-	"io"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"netbraid/internal/recorded"
 )
 
 // exchange is a message that was recorded between a client and ovsdb-server
@@ -23,29 +22,10 @@ type exchange struct {
 	Msg  json.RawMessage
 }
 
-func recorded(t testing.TB, name string) []exchange {
+func exchanges(t testing.TB, name string) []exchange {
 	t.Helper()
-	f, err := os.Open("testdata/" + name + ".jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []exchange
-	for d := json.NewDecoder(z); ; {
-		var e exchange
-		if err := d.Decode(&e); err == io.EOF {
-			return list
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if e.Msg != nil {
-			list = append(list, e)
-		}
-	}
+	list := recorded.Values[exchange](t, "testdata/"+name+".jsonl.gz")
+	return slices.DeleteFunc(list, func(e exchange) bool { return e.Msg == nil })
 }
 
 func message(t testing.TB, raw []byte) Message {
@@ -60,7 +40,7 @@ func message(t testing.TB, raw []byte) Message {
 // recordedSchema is the Open_vSwitch schema 8.3.1.
 func recordedSchema(t testing.TB) *Schema {
 	t.Helper()
-	for _, e := range recorded(t, "basic") {
+	for _, e := range exchanges(t, "basic") {
 		if e.Dir == "recv" && bytes.Contains(e.Msg, []byte(`"name": "Open_vSwitch", "version"`)) {
 			s, err := ParseSchema(message(t, e.Msg).Result)
 			if err != nil {
@@ -178,7 +158,7 @@ func TestReplicaAgainstPlainMonitor(t *testing.T) {
 	s := recordedSchema(t)
 	want := map[string]map[string]Row{}
 	n := 0
-	for _, e := range recorded(t, "monitor1") {
+	for _, e := range exchanges(t, "monitor1") {
 		switch m := message(t, e.Msg); {
 		case e.Dir == "send":
 		case m.Method == "update":
@@ -203,7 +183,7 @@ func TestReplicaAgainstPlainMonitor(t *testing.T) {
 // follow plays a recorded monitor_cond, the first limit updates of it.
 func follow(t *testing.T, r *Replica, name string, limit int) (updates int) {
 	t.Helper()
-	for i, e := range recorded(t, name) {
+	for i, e := range exchanges(t, name) {
 		m := message(t, e.Msg)
 		var err error
 		switch {
@@ -229,7 +209,7 @@ func TestReplicaAgainstNewMonitor(t *testing.T) {
 		t.Fatalf("the recording has %d updates", n)
 	}
 	fresh := NewReplica(s, watched)
-	for _, e := range recorded(t, "reconnect") {
+	for _, e := range exchanges(t, "reconnect") {
 		if e.Dir != "recv" {
 			continue
 		}
@@ -289,7 +269,7 @@ func TestRecordedTransactions(t *testing.T) {
 			Insert("Port", "p", Cell{"name", Str("zz1")}, Cell{"interfaces", NamedRefs("i")})},
 	}
 	found := 0
-	for _, e := range append(recorded(t, "transact"), recorded(t, "errors")...) {
+	for _, e := range append(exchanges(t, "transact"), exchanges(t, "errors")...) {
 		ops, ok := cases[e.Note]
 		if !ok || e.Dir != "send" {
 			continue
@@ -351,7 +331,7 @@ func TestRecordedErrors(t *testing.T) {
 		"abort":                   {0, "aborted", false},
 		"assert lock not held":    {0, "not owner", false},
 	}
-	list := recorded(t, "errors")
+	list := exchanges(t, "errors")
 	for i, e := range list {
 		w, ok := cases[e.Note]
 		if !ok {
@@ -393,7 +373,7 @@ func TestRecordedAnswers(t *testing.T) {
 	s := recordedSchema(t)
 	sent := map[string][]Op{}
 	rows, refused := 0, 0
-	for _, e := range append(recorded(t, "transact"), recorded(t, "errors")...) {
+	for _, e := range append(exchanges(t, "transact"), exchanges(t, "errors")...) {
 		m := message(t, e.Msg)
 		if e.Dir == "send" && m.Method == "transact" {
 			sent[string(m.ID)] = opsOf(t, m.Params)
@@ -425,7 +405,7 @@ func TestRecordedStream(t *testing.T) {
 	var stream []byte
 	var want []string
 	for _, name := range []string{"wait_order", "lock1", "lock2", "device_gone", "vsctl2"} {
-		for _, e := range recorded(t, name) {
+		for _, e := range exchanges(t, name) {
 			if e.Dir == "recv" {
 				var b bytes.Buffer
 				if err := json.Compact(&b, e.Msg); err != nil {
