@@ -133,8 +133,11 @@ func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
 	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {
 		refused = nil
 	}
-	if refused != nil || err != nil || op.Prefix.Addr().Is4() {
+	switch {
+	case refused != nil || err != nil:
 		return refused, err
+	case op.Prefix.Addr().Is4():
+		return nil, s.keepIP4(op.Index)
 	}
 	return nil, s.restoreLocal(op.Index)
 }

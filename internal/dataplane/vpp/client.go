@@ -89,6 +89,7 @@ type Client struct {
 	// These survive sessions; the living one uses them.
 	paths  paths
 	local  localAddrs
+	ip4    map[uint32]bool // interfaces that we have enabled IPv4 on
 	warned map[string]bool // what was warned of
 
 	mu     sync.Mutex

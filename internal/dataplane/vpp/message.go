@@ -65,6 +65,8 @@ const (
 	mrouteAddDelReply
 	mrouteDump
 	mrouteDetails
+	enableIP4
+	enableIP4Reply
 	enableIP6
 	enableIP6Reply
 	sourceAdd
@@ -161,6 +163,8 @@ var layouts = [messageEnd]layout{
 	mrouteAddDelReply:        {"ip_mroute_add_del_reply", "1992deab", "ip"},
 	mrouteDump:               {"ip_mroute_dump", "b9d2e09e", "ip"},
 	mrouteDetails:            {"ip_mroute_details", "c5cb23fc", "ip"},
+	enableIP4:                {"sw_interface_ip4_enable_disable", "ae6cfcfb", "ip"},
+	enableIP4Reply:           {"sw_interface_ip4_enable_disable_reply", "e8d4e804", "ip"},
 	enableIP6:                {"sw_interface_ip6_enable_disable", "ae6cfcfb", "ip"},
 	enableIP6Reply:           {"sw_interface_ip6_enable_disable_reply", "e8d4e804", "ip"},
 	sourceAdd:                {"fib_source_add", "b3ac2aec", "fib"},

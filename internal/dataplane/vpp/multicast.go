@@ -26,6 +26,10 @@ var linkGroups = map[uint8]netip.Prefix{
 	unix.AF_INET6: netip.MustParsePrefix("ff00::/8"),
 }
 
+// allHosts is a group that VPP itself accepts from every interface that has
+// IPv4 enabled.
+var allHosts = netip.MustParsePrefix("224.0.0.1/32")
+
 // Bits of vl_api_mfib_itf_flags.
 const (
 	mfibAccept  = 2
@@ -43,16 +47,20 @@ type group struct {
 	local   bool            // they lead to VPP itself
 	accepts map[uint32]bool // from these interfaces
 	limited bool            // 255.255.255.255 has been looked after
+	listed  bool            // VPP has shown what there is
+	ip4     map[uint32]bool // interfaces that had IPv4 enabled when it did
 }
 
 func (s *session) group(t dataplane.Table) *group {
 	g := s.world.groups[t]
 	if g == nil {
-		g = &group{accepts: map[uint32]bool{}}
+		g = newGroup()
 		s.world.groups[t] = g
 	}
 	return g
 }
+
+func newGroup() *group { return &group{accepts: map[uint32]bool{}, ip4: map[uint32]bool{}} }
 
 // familyOf is AF_INET or AF_INET6.
 func familyOf(six bool) uint8 {
@@ -96,6 +104,12 @@ func (s *session) readGroups(list []dataplane.Interface) error {
 		if err = errors.Join(refused, err); err != nil {
 			return err
 		}
+		s.group(t).listed = true
+	}
+	for _, i := range list {
+		if !s.group(dataplane.Table{ID: i.Table4, Family: unix.AF_INET}).ip4[i.Index] {
+			delete(s.c.ip4, i.Index) // it did not come to that, or this is another one
+		}
 	}
 	return nil
 }
@@ -110,11 +124,13 @@ func (g *group) learn(t dataplane.Table, p []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", mrouteDetails, err)
 	}
-	if to != linkGroups[t.Family] {
+	if to != linkGroups[t.Family] && to != allHosts {
 		return nil
 	}
 	for _, x := range paths {
 		switch {
+		case to == allHosts:
+			g.ip4[x.index] = true
 		case x.local:
 			g.local = true
 		case x.flags&mfibAccept != 0:
@@ -148,7 +164,95 @@ func (s *session) setMulticast(op *dataplane.Op) (refused, err error) {
 			return refused, err
 		}
 	}
-	return nil, nil
+	return s.needIP4(op.Index, op.On)
+}
+
+// needIP4 has an interface take IPv4 packets without an address: otherwise VPP
+// drops the answers to a DHCP client. VPP counts who has that enabled, each
+// address included, and does not show it: we are counted once or not at all.
+func (s *session) needIP4(index uint32, on bool) (refused, err error) {
+	if !s.ids.has(enableIP4, enableIP4Reply) || s.c.ip4[index] == on {
+		return nil, nil
+	}
+	if on {
+		table, err := s.readTable(index, false)
+		if g := s.group(dataplane.Table{ID: table, Family: unix.AF_INET}); err != nil || !g.listed || g.ip4[index] {
+			return nil, err // it has an address, or perhaps what an earlier process has asked for
+		}
+	}
+	return s.countIP4(index, on)
+}
+
+// countIP4 counts us in or out. When the connection ends meanwhile, what is
+// remembered is put right by readGroups.
+func (s *session) countIP4(index uint32, on bool) (refused, err error) {
+	if on && (s.c.ip4 == nil || len(s.c.ip4) > maxKept) {
+		s.c.ip4 = map[uint32]bool{}
+	}
+	if delete(s.c.ip4, index); on {
+		s.c.ip4[index] = true
+	}
+	if refused, err = s.setIP4(index, on); refused != nil {
+		delete(s.c.ip4, index)
+	}
+	return refused, err
+}
+
+func (s *session) setIP4(index uint32, on bool) (refused, err error) {
+	return s.done(enableIP4, enableIP4Reply, putBool(put32(nil, index), on))
+}
+
+// disableIP4 disables IPv4 on an interface without addresses, as often as it
+// was enabled.
+func (s *session) disableIP4(index uint32) (times int, err error) {
+	if !s.ids.has(enableIP4, enableIP4Reply) || !s.ids.has(multicastMessages...) {
+		return 0, nil
+	}
+	table, err := s.readTable(index, false)
+	if err != nil {
+		return 0, err
+	}
+	t := dataplane.Table{ID: table, Family: unix.AF_INET}
+	for ; times < maxEnabled; times++ {
+		if on, err := s.hasIP4(index, t); err != nil || !on {
+			return times, err
+		}
+		if refused, err := s.setIP4(index, false); refused != nil || err != nil {
+			return times, err
+		}
+	}
+	return times, nil
+}
+
+// hasIP4 tells whether IPv4 is enabled on an interface, as far as VPP may be
+// asked.
+func (s *session) hasIP4(index uint32, t dataplane.Table) (on bool, err error) {
+	bound := 0
+	for _, table := range s.world.table4 {
+		if table == t.ID {
+			bound++
+		}
+	}
+	if len(s.world.ifaces) == 0 || bound > maxListed {
+		return false, nil
+	}
+	now := newGroup()
+	_, err = s.dump(mrouteDump, mrouteDetails, encodeTable(nil, t, ""), func(p []byte) error { return now.learn(t, p) })
+	return now.ip4[index], err
+}
+
+// keepIP4 does the same when the last address of an interface has gone, with
+// which IPv4 may have gone.
+func (s *session) keepIP4(index uint32) error {
+	table, err := s.readTable(index, false)
+	if err != nil || s.c.ip4[index] || !s.group(dataplane.Table{ID: table, Family: unix.AF_INET}).accepts[index] || !s.ids.has(enableIP4, enableIP4Reply) {
+		return err
+	}
+	list, refused, err := s.readAddrs(index, false)
+	if refused == nil && err == nil && len(list) == 0 {
+		_, err = s.countIP4(index, true)
+	}
+	return err
 }
 
 // join has a table accept the groups of an interface's link. That it does is the

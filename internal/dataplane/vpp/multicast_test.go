@@ -226,3 +226,55 @@ func TestTableWithLeftovers(t *testing.T) {
 	}
 	u.must(dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET}) // the server looks
 }
+
+// TestNoAddress: an interface without an IPv4 address takes IPv4 packets, so
+// that a DHCP client on its companion hears answers; until the pair goes, in
+// whatever table, and whoever had it enabled.
+func TestNoAddress(t *testing.T) {
+	s, u, phy, other := start(t, vpptest.Options{})
+	read := func() {
+		t.Helper()
+		if _, err := u.dump(dataplane.KindInterface); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takes := func(index uint32, want bool, when string) {
+		t.Helper()
+		if got := s.Hears(index, netip.MustParseAddr("224.0.0.1")); got != want {
+			t.Errorf("%s interface %d takes IPv4: %v", when, index, got)
+		}
+	}
+	addr := func(kind dataplane.OpKind, index uint32) dataplane.Op {
+		return dataplane.Op{Kind: kind, Index: index, Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(16*index + 1)}), 28)}
+	}
+	read()
+	takes(phy, false, "at first")
+	u.must(append(addTable(10), multicast(phy, true))...)
+	takes(phy, true, "for a DHCP client")
+	u.must(addr(dataplane.AddrAdd, phy))
+	takes(phy, true, "with its address")
+	u.must(dataplane.Op{Kind: dataplane.SetTable, Index: phy, Value: 10})
+	takes(phy, true, "in a VRF with its address")
+	u.must(addr(dataplane.AddrDel, phy), dataplane.Op{Kind: dataplane.SetTable, Index: phy})
+	takes(phy, true, "out of the VRF again, without address")
+	u.must(multicast(phy, false), multicast(phy, false))
+	takes(phy, false, "without a pair")
+	// The one that has an address keeps it when that goes, and not before.
+	u.must(addr(dataplane.AddrAdd, other))
+	u.up()
+	read()
+	enabled := s.Count("sw_interface_ip4_enable_disable")
+	u.must(multicast(other, true))
+	if n := s.Count("sw_interface_ip4_enable_disable") - enabled; n != 0 {
+		t.Errorf("asked for %d times, and there", n)
+	}
+	u.must(addr(dataplane.AddrDel, other))
+	takes(other, true, "when its address is gone")
+	// A new process finds that.
+	u.c.Close()
+	u = newUser(t, s.Socket(), nil)
+	u.up()
+	read()
+	u.must(multicast(other, true), dataplane.Op{Kind: dataplane.SetTable, Index: other, Value: 10})
+	takes(other, true, "in a VRF after a restart")
+}

@@ -154,13 +154,12 @@ func (s *session) setTables(op *dataplane.Op) (refused, err error) {
 }
 
 func (s *session) setTable(index, table uint32, six bool) (refused, err error) {
-	d, refused, err := s.call(getTable, getTableReply, encodeIndexAF(nil, index, six))
-	if refused != nil || err != nil {
+	if _, refused, err := s.lookup(index); refused != nil || err != nil {
 		return refused, err
 	}
-	now := d.u32()
-	if d.err != nil || now == table {
-		return nil, d.err
+	now, err := s.readTable(index, six)
+	if err != nil || now == table {
+		return nil, err
 	}
 	from, to := dataplane.Table{ID: now, Family: familyOf(six)}, dataplane.Table{ID: table, Family: familyOf(six)}
 	if !s.group(from).accepts[index] {
@@ -181,8 +180,9 @@ func (s *session) setTable(index, table uint32, six bool) (refused, err error) {
 }
 
 // rebind binds an interface to another table. VPP wants no address on it; and
-// with IPv6 enabled, as it is for the sake of a link-local address, the groups
-// of neighbour discovery stay in the table where they are.
+// where a family is enabled all the same, as IPv6 is for the sake of a
+// link-local address, VPP's own groups (neighbour discovery) would stay in the
+// table where they are.
 func (s *session) rebind(index, table uint32, six bool) (refused, err error) {
 	addrs, refused, err := s.readAddrs(index, six)
 	if refused != nil || err != nil {
@@ -193,15 +193,16 @@ func (s *session) rebind(index, table uint32, six bool) (refused, err error) {
 			return refused, err
 		}
 	}
-	times := 0
-	if six {
-		if times, err = s.disableIP6(index); err != nil {
-			return nil, err
-		}
+	again, err := s.disable(index, six)
+	if err != nil {
+		return nil, err
 	}
 	refused, err = s.done(setTable, setTableReply, put32(encodeIndexAF(nil, index, six), table))
-	if err == nil && six {
-		err = s.enableIP6(index, times)
+	if refused == nil && !six {
+		s.world.table4[index] = table
+	}
+	if err == nil {
+		err = again()
 	}
 	for _, a := range addrs { // also when it did not work
 		if err != nil {
@@ -214,6 +215,24 @@ func (s *session) rebind(index, table uint32, six bool) (refused, err error) {
 		}
 	}
 	return refused, err
+}
+
+// disable disables a family on an interface without addresses, as often as it
+// was enabled; again does the opposite.
+func (s *session) disable(index uint32, six bool) (again func() error, err error) {
+	if six {
+		times, err := s.disableIP6(index)
+		return func() error { return s.enableIP6(index, times) }, err
+	}
+	times, err := s.disableIP4(index)
+	return func() error {
+		for range times {
+			if _, err := s.setIP4(index, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, err
 }
 
 // setMPLS makes an interface take labelled packets, or not. VPP counts: it is

@@ -174,7 +174,8 @@ func TestRequests(t *testing.T) {
 	// linkLocalGet is in no recording; its one field is that of deleteSubif, whose
 	// checksum it has.
 	seen := map[message]bool{sockclntCreate: true, linkLocalGet: layouts[linkLocalGet].crc == layouts[deleteSubif].crc,
-		enableIP6: layouts[enableIP6].crc == layouts[mplsEnable].crc, // an interface and a flag
+		enableIP4: layouts[enableIP4].crc == layouts[mplsEnable].crc, // an interface and a flag
+		enableIP6: layouts[enableIP6].crc == layouts[mplsEnable].crc,
 		// TestUnrecorded has these.
 		mrouteAddDel: true, mrouteDump: true, cliInband: true}
 	for _, x := range tests {

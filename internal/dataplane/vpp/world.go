@@ -20,6 +20,7 @@ type world struct {
 	pairs  map[uint32]dataplane.Pair      // by phy; NetNS as the contract has it
 	hosts  map[uint32]uint32              // phy of a companion's HostPort
 	groups map[dataplane.Table]*group     // multicast, by FIB
+	table4 map[uint32]uint32              // the FIB of IPv4, as last read or written
 	// dirty are interfaces that something happened to; true: among it a
 	// deletion. all stands for too many.
 	dirty map[uint32]bool
@@ -35,7 +36,7 @@ const maxDirty = 1 << 14
 func (w *world) init() {
 	w.raw, w.ifaces = map[uint32]iface{}, map[uint32]dataplane.Interface{}
 	w.pairs, w.hosts = map[uint32]dataplane.Pair{}, map[uint32]uint32{}
-	w.groups = map[dataplane.Table]*group{}
+	w.groups, w.table4 = map[dataplane.Table]*group{}, map[uint32]uint32{}
 	w.dirty, w.deleted = map[uint32]bool{}, map[uint32]int{}
 }
 
@@ -102,6 +103,7 @@ func (s *session) refreshDirty() error {
 func (s *session) gone(index uint32) {
 	w := &s.world
 	delete(w.raw, index)
+	delete(w.table4, index)
 	for _, g := range w.groups {
 		delete(g.accepts, index) // another may get its number
 	}
@@ -257,7 +259,11 @@ func (s *session) readTable(index uint32, v6 bool) (uint32, error) {
 	if refused != nil || err != nil {
 		return 0, err
 	}
-	return d.u32(), d.err
+	table := d.u32()
+	if !v6 {
+		s.world.table4[index] = table
+	}
+	return table, d.err
 }
 
 // readMPLS asks whether an interface takes labelled packets.
