@@ -158,7 +158,10 @@ func (e *Engine) stepAddr(k key) {
 			e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
 		}
 	case want && !there:
-		e.emit(k, dataplane.Op{Kind: dataplane.AddrAdd, Index: k.index, Prefix: p})
+		if e.emit(k, dataplane.Op{Kind: dataplane.AddrAdd, Index: k.index, Prefix: p}) {
+			u.told[p] = true // before it is done: so it is written down
+			e.retell(u)
+		}
 	case !want && there && !keep:
 		e.emit(k, dataplane.Op{Kind: dataplane.AddrDel, Index: k.index, Prefix: p})
 	default:
@@ -190,6 +193,7 @@ func (e *Engine) addrInPlace(u *unit, k key, both bool) {
 	} else if _, linux := u.lx[k.prefix]; !linux && !e.dp.addrs[k.index][k.prefix] {
 		delete(u.base, k.prefix)
 		delete(u.told, k.prefix)
+		e.retell(u)
 	}
 }
 

@@ -192,11 +192,15 @@ func (e *Engine) syncDataplane(u *unit, l *rtnl.Link, i *dataplane.Interface) bo
 // where the dataplane cannot: the error is shown.
 func (e *Engine) syncMPLS(u *unit, i *dataplane.Interface) {
 	s := e.specOf(u)
+	before := u.mpls
 	on := s != nil && s.MPLS
 	if on {
 		u.mpls = true
 	} else if !i.MPLS {
 		u.mpls = false
+	}
+	if u.mpls != before {
+		e.retell(u)
 	}
 	e.set(dpKey(ofMPLS, u.phy), i.MPLS == on || !u.mpls, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy, On: on})
 }

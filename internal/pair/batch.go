@@ -163,6 +163,7 @@ func (e *Engine) busy() bool {
 
 // send puts what was asked for into batches, and fills them with routes.
 func (e *Engine) send() {
+	e.rememberTold()
 	if e.madeChanged {
 		e.madeChanged = false
 		e.act(Remember{Made: e.madeList()})

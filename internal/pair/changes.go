@@ -98,6 +98,7 @@ func (e *Engine) interfaceGone(index uint32) {
 		e.markFamily(u)
 		clear(u.base)
 		clear(u.told)
+		e.retell(u)
 		clear(u.neighs)
 	}
 	e.dp.drop(index)
@@ -206,6 +207,7 @@ func (e *Engine) applied(u *unit, i *dataplane.Interface, op *dataplane.Op) {
 				delete(u.told, op.Prefix)
 				delete(u.base, op.Prefix)
 			}
+			e.retell(u)
 			e.mark(u)
 		}
 	case dataplane.NeighSet, dataplane.NeighDel:
@@ -237,6 +239,10 @@ func (e *Engine) failed(k key, op *dataplane.Op, err error) {
 		e.want(dataplane.KindInterface)
 	}
 	i := e.dp.ifaces[k.index]
+	if u != nil && op.Kind == dataplane.AddrAdd && !e.dp.addrs[k.index][op.Prefix] {
+		delete(u.told, op.Prefix)
+		e.retell(u)
+	}
 	if u == nil || i == nil || !u.active || !errors.Is(err, dataplane.ErrRefused) {
 		return
 	}

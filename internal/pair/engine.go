@@ -29,6 +29,7 @@ type Engine struct {
 	byPhy  map[uint32]*unit
 	byHost map[linkID]*unit
 	made   map[unitID]Made
+	retold map[unitID]bool      // what was told of these has changed
 	inFIB  map[uint32][2]uint32 // FIBs held because an interface is bound to them, whoever has done that
 
 	vlans  map[linkID]map[uint32]bool     // VLAN links by the link below
@@ -62,7 +63,7 @@ type write struct {
 // New makes an engine that is not connected; the first Tick asks for that.
 func New(o Options) *Engine {
 	e := &Engine{o: o, dp: newView(), units: map[unitID]*unit{}, below: map[unitID]map[unitID]bool{}, byPhy: map[uint32]*unit{},
-		byHost: map[linkID]*unit{}, made: map[unitID]Made{}, inFIB: map[uint32][2]uint32{}, vlans: map[linkID]map[uint32]bool{},
+		byHost: map[linkID]*unit{}, made: map[unitID]Made{}, retold: map[unitID]bool{}, inFIB: map[uint32][2]uint32{}, vlans: map[linkID]map[uint32]bool{},
 		byLink: map[linkID]map[netip.Addr]bool{}, own: map[netip.Addr]int{}, dirty: newQueue[unitID](), addrs: newQueue[key](),
 		neighs: newQueue[key](), locals: newQueue[key](), ledger: newLedger(), lastID: o.FirstID, writing: map[uint64]write{},
 		toLinux: map[model.NS][]*plan.Op{}}

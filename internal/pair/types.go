@@ -67,6 +67,11 @@ type Made struct {
 	// Synced: what the dataplane had when the pair was made is in Linux; from
 	// then on Linux counts.
 	Synced bool
+	// Told are the addresses on the interface that came from the companion, in
+	// order, a space between them: they go with the pair, those that were there
+	// before do not.
+	Told string `json:",omitempty"`
+	MPLS bool   `json:",omitempty"` // it was made to take labels
 }
 
 // Interface is the name of the dataplane's interface, with its tags for a

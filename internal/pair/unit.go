@@ -187,7 +187,12 @@ func (e *Engine) ensure(id unitID) *unit {
 	}
 	u = newUnit(id)
 	if m, ok := e.made[id]; ok {
-		u.made, u.synced = m, m.Synced
+		u.made, u.synced, u.mpls = m, m.Synced, m.MPLS
+		for _, text := range strings.Fields(m.Told) {
+			if p, err := netip.ParsePrefix(text); err == nil {
+				u.told[p] = true
+			}
+		}
 	}
 	e.units[id] = u
 	if p, ok := id.parent(); ok {
@@ -223,7 +228,10 @@ func (e *Engine) forgetUnit(u *unit) {
 // follows is done.
 func (e *Engine) remember(u *unit) {
 	m := u.made
-	m.Synced = u.synced
+	m.Synced, m.Told, m.MPLS = u.synced, "", false
+	if m.Pair {
+		m.Told, m.MPLS = u.toldText(), u.mpls
+	}
 	if !m.Pair && !m.Iface && !m.Link {
 		if _, ok := e.made[u.id]; !ok {
 			return
@@ -235,6 +243,35 @@ func (e *Engine) remember(u *unit) {
 		e.made[u.id] = m
 	}
 	e.madeChanged = true
+}
+
+// toldText lists the addresses that were told to the dataplane.
+func (u *unit) toldText() string {
+	var b []byte
+	for i, p := range sortedKeys(u.told, comparePrefixes) {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = p.AppendTo(b)
+	}
+	return string(b)
+}
+
+// retell has what was told of a unit written down anew, once in a pass.
+func (e *Engine) retell(u *unit) {
+	if u.made.Pair {
+		e.retold[u.id] = true
+	}
+}
+
+// rememberTold does that.
+func (e *Engine) rememberTold() {
+	for _, id := range sortedKeys(e.retold, unitID.compare) {
+		if u := e.units[id]; u != nil {
+			e.remember(u)
+		}
+	}
+	clear(e.retold)
 }
 
 func (e *Engine) madeList() []Made {

@@ -121,8 +121,8 @@ func TestLeftByFile(t *testing.T) {
 			t.Errorf("somebody else's link has gone:\n%s", out)
 		}
 	}
-	if !strings.Contains(w.forward.IP("-o link"), "wan@") {
-		t.Error("the phy has gone")
+	if out := w.forward.IP("-o addr show dev wan"); !strings.Contains(w.forward.IP("-o link"), "wan@") || strings.Contains(out, "10.0.0.1") || strings.Contains(out, "fd00::1") {
+		t.Errorf("the phy has gone, or has what came from its companion:\n%s", out)
 	}
 	w.eventually(5*time.Second, func() string {
 		if out, err := w.run("pair", "list"); err != nil || !strings.Contains(out, "no pair is configured") {

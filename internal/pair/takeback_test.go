@@ -1,0 +1,45 @@
+package pair_test
+
+import (
+	"testing"
+
+	"netbraid/internal/dataplane"
+	"netbraid/internal/dataplane/memory"
+)
+
+// TestTakenBackByTheNext: what a pair has brought to the dataplane goes with it,
+// also when it is another process that takes the pair apart; what was there
+// before the pair stays.
+func TestTakenBackByTheNext(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		caps := vppCaps
+		caps.MPLS = true
+		sp := spec(0, 0)
+		sp.MPLS = true
+		s := &scene{t, newWorld(1, memory.Options{Caps: caps}, nil)}
+		s.dp.AddPhy("phy0", dataplane.Ethernet)
+		phy := s.phy("phy0").Index
+		theirs := dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: prefix("203.0.113.1/24")}
+		if err := s.dp.Outside(&theirs); err != nil {
+			t.Fatal(err)
+		}
+		s.configure(sp)
+		s.settle()
+		h := s.host("host0").Index
+		s.linux0(setUp(h, true), addAddr(h, "192.0.2.1/24"), addAddr(h, "2001:db8::1/64"), addAddr(h, "198.51.100.1/24"))
+		s.linux0(delAddr(h, "198.51.100.1/24"))
+		s.want("labels", s.phy("phy0").MPLS, true)
+		if restart {
+			s.start()
+			s.settle()
+			s.start() // and the one after it knows it too
+		}
+		s.configure()
+		s.settle()
+		s.want("addresses", s.addrs("phy0"), "203.0.113.1/24")
+		s.want("labels", s.phy("phy0").MPLS, false)
+		if len(s.made) != 0 {
+			t.Errorf("remembered: %+v", s.made)
+		}
+	}
+}
