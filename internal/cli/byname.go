@@ -91,18 +91,13 @@ func (a *app) ifstatusCmd() *cobra.Command {
 		Short:   "Print the status of an interface as JSON, as `ubus call network.interface status` does",
 		Example: "  ifstatus wan | jq -r '.\"ipv4-address\"[0].address'",
 		Args:    oneName("interface"),
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			t, err := bus.interfaceCall(c.Context(), args[0], "status")
+		RunE: a.onBus(func(ctx context.Context, bus *client, args []string) error {
+			t, err := bus.interfaceCall(ctx, args[0], "status")
 			if err != nil {
 				return err
 			}
 			return a.printJSON(t)
-		},
+		}),
 	}, false)
 }
 

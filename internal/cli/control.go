@@ -19,18 +19,13 @@ func (a *app) verb(use, short, long, example, method, done string) *cobra.Comman
 		Example:           example,
 		Args:              oneName("interface"),
 		ValidArgsFunction: a.completeInterface,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			if _, err := bus.interfaceCall(c.Context(), args[0], method); err != nil {
+		RunE: a.onBus(func(ctx context.Context, bus *client, args []string) error {
+			if _, err := bus.interfaceCall(ctx, args[0], method); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "%s: %s\n", args[0], done)
 			return nil
-		},
+		}),
 	}, false)
 }
 
@@ -70,13 +65,8 @@ nothing is changed, and the exit code is 1. See also: check, plan.`,
 		Example: `  netbraid reload
   netbraid check && netbraid plan; netbraid reload`,
 		Args: none,
-		RunE: func(c *cobra.Command, _ []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			r, err := bus.reload(c.Context())
+		RunE: a.onBus(func(ctx context.Context, bus *client, _ []string) error {
+			r, err := bus.reload(ctx)
 			if err != nil {
 				return err
 			}
@@ -98,7 +88,7 @@ nothing is changed, and the exit code is 1. See also: check, plan.`,
 				fmt.Fprintln(a.out, "reloaded")
 			}
 			return nil
-		},
+		}),
 	}, true)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -28,31 +29,17 @@ With --json: what network.device status answers on ubus.`,
   netbraid devices --json eth0 | jq .statistics.rx_bytes`,
 		Args:              atMostOne("device"),
 		ValidArgsFunction: a.completeDevice,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
+		RunE: a.show(func(ctx context.Context, bus *client, args []string) (ubus.Table, error) {
+			if len(args) > 0 {
+				return bus.device(ctx, args[0])
 			}
-			defer bus.Close()
-			if len(args) == 1 {
-				t, err := bus.device(c.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(t)
-				}
-				return writeDevice(a.out, args[0], t, colours(a.out))
+			return bus.call(ctx, "network.device", "status", nil)
+		}, func(w io.Writer, t ubus.Table, args []string, colour bool) error {
+			if len(args) > 0 {
+				return writeDevice(w, args[0], t, colour)
 			}
-			t, err := bus.call(c.Context(), "network.device", "status", nil)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(t)
-			}
-			return writeDevices(a.out, t, colours(a.out))
-		},
+			return writeDevices(w, t, colour)
+		}),
 	}, true)
 }
 

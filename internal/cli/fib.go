@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,29 +30,14 @@ With --json: what netbraid.pair status answers on ubus.`,
   netbraid fib --json | jq '.dataplanes[].fib.differences'`,
 		Args:              atMostOne("dataplane"),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
+		RunE: a.show(func(ctx context.Context, bus *client, args []string) (ubus.Table, error) {
+			t, err := bus.call(ctx, "netbraid.pair", "status", only("dataplane", args))
+			if len(args) > 0 && errors.Is(err, ubus.StatusNotFound) {
+				names, _ := bus.names(ctx, "netbraid.pair", "status", "dataplanes")
+				return nil, noSuch("dataplane", args[0], names)
 			}
-			defer bus.Close()
-			var ask ubus.Table
-			if len(args) == 1 {
-				ask = ubus.Table{{Name: "dataplane", Value: args[0]}}
-			}
-			t, err := bus.call(c.Context(), "netbraid.pair", "status", ask)
-			if len(args) == 1 && errors.Is(err, ubus.StatusNotFound) {
-				names, _ := bus.names(c.Context(), "netbraid.pair", "status", "dataplanes")
-				return noSuch("dataplane", args[0], names)
-			}
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(t)
-			}
-			return writePlanes(a.out, tables(t, "dataplanes"), colours(a.out))
-		},
+			return t, err
+		}, each("dataplanes", writePlanes)),
 	}, true)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -27,21 +28,9 @@ With --json: what netbraid.mirror status answers on ubus.`,
 		Example: `  netbraid mirror
   netbraid mirror --json | jq '.namespaces[].kinds.route.objects'`,
 		Args: none,
-		RunE: func(c *cobra.Command, _ []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			t, err := bus.call(c.Context(), "netbraid.mirror", "status", nil)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(t)
-			}
-			return writeMirrors(a.out, tables(t, "namespaces"), colours(a.out))
-		},
+		RunE: a.show(func(ctx context.Context, bus *client, _ []string) (ubus.Table, error) {
+			return bus.call(ctx, "netbraid.mirror", "status", nil)
+		}, each("namespaces", writeMirrors)),
 	}, true)
 }
 

@@ -33,28 +33,13 @@ With --json: what netbraid.ovs status answers on ubus.`,
   netbraid ovs show --json | jq -r '.bridges[].ports[] | select(.error) | .name'`,
 		Args:              atMostOne("bridge"),
 		ValidArgsFunction: a.completeSwitch,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
+		RunE: a.show(func(ctx context.Context, bus *client, args []string) (ubus.Table, error) {
+			t, err := bus.call(ctx, "netbraid.ovs", "status", only("name", args))
+			if len(args) > 0 && errors.Is(err, ubus.StatusNotFound) {
+				return nil, bus.noBridge(ctx, args[0])
 			}
-			defer bus.Close()
-			var ask ubus.Table
-			if len(args) == 1 {
-				ask = ubus.Table{{Name: "name", Value: args[0]}}
-			}
-			t, err := bus.call(c.Context(), "netbraid.ovs", "status", ask)
-			if len(args) == 1 && errors.Is(err, ubus.StatusNotFound) {
-				return bus.noBridge(c.Context(), args[0])
-			}
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(t)
-			}
-			return writeSwitches(a.out, tables(t, "bridges"), colours(a.out))
-		},
+			return t, err
+		}, each("bridges", writeSwitches)),
 	}, true)
 }
 
@@ -241,22 +226,17 @@ func (a *app) ovsDelPortCmd() *cobra.Command {
 One of the configuration is refused: take it out there and reload.`,
 		Example: "  netbraid ovs del-port ovs0 eth3",
 		Args:    bridgeAndPort,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			_, err = bus.call(c.Context(), "netbraid.ovs", "del_port", ubus.Table{{Name: "bridge", Value: args[0]}, {Name: "port", Value: args[1]}})
+		RunE: a.onBus(func(ctx context.Context, bus *client, args []string) error {
+			_, err := bus.call(ctx, "netbraid.ovs", "del_port", ubus.Table{{Name: "bridge", Value: args[0]}, {Name: "port", Value: args[1]}})
 			if errors.Is(err, ubus.StatusNotFound) {
-				return bus.noPort(c.Context(), args[0], args[1])
+				return bus.noPort(ctx, args[0], args[1])
 			}
 			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(a.out, "%s: no longer to be a port of %s\n", args[1], args[0])
 			return err
-		},
+		}),
 		ValidArgsFunction: a.completeSwitch,
 	}, false)
 }

@@ -44,33 +44,20 @@ With --json: what netbraid.pair status answers on ubus.`,
   netbraid pair list --json | jq -r '.dataplanes[].pairs[] | select(.state != "up") | .phy'`,
 		Args:              atMostOne("pair"),
 		ValidArgsFunction: a.completePair,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
+		RunE: a.show(func(ctx context.Context, bus *client, args []string) (ubus.Table, error) {
+			t, err := bus.call(ctx, "netbraid.pair", "status", only("pair", args))
+			if err == nil && len(args) > 0 && len(withPairs(tables(t, "dataplanes")))+len(tables(t, "left-behind")) == 0 {
+				names, _ := bus.pairs(ctx)
+				return nil, noSuch("pair", args[0], names)
 			}
-			defer bus.Close()
-			var ask ubus.Table
-			if len(args) == 1 {
-				ask = ubus.Table{{Name: "pair", Value: args[0]}}
-			}
-			t, err := bus.call(c.Context(), "netbraid.pair", "status", ask)
-			if err != nil {
-				return err
-			}
-			planes, left := tables(t, "dataplanes"), tables(t, "left-behind")
-			if ask != nil {
+			return t, err
+		}, func(w io.Writer, t ubus.Table, args []string, colour bool) error {
+			planes, one := tables(t, "dataplanes"), len(args) > 0
+			if one {
 				planes = withPairs(planes)
-				if len(planes)+len(left) == 0 {
-					names, _ := bus.pairs(c.Context())
-					return noSuch("pair", args[0], names)
-				}
 			}
-			if a.json {
-				return a.printJSON(t)
-			}
-			return writePairs(a.out, planes, left, ask != nil, colours(a.out))
-		},
+			return writePairs(w, planes, tables(t, "left-behind"), one, colour)
+		}),
 	}, true)
 }
 
@@ -286,16 +273,11 @@ out and reload.`,
 		Example:           "  netbraid pair del wan0",
 		Args:              oneName("pair"),
 		ValidArgsFunction: a.completePair,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer bus.Close()
-			_, err = bus.call(c.Context(), "netbraid.pair", "del", ubus.Table{{Name: "name", Value: args[0]}})
+		RunE: a.onBus(func(ctx context.Context, bus *client, args []string) error {
+			_, err := bus.call(ctx, "netbraid.pair", "del", ubus.Table{{Name: "name", Value: args[0]}})
 			switch {
 			case errors.Is(err, ubus.StatusNotFound):
-				names, _ := bus.pairs(c.Context())
+				names, _ := bus.pairs(ctx)
 				return noSuch("pair", args[0], names)
 			case errors.Is(err, ubus.StatusNotSupported):
 				return fmt.Errorf("%s stands in the configuration: take its section out, then netbraid reload", args[0])
@@ -304,7 +286,7 @@ out and reload.`,
 			}
 			_, err = fmt.Fprintf(a.out, "%s: to be taken apart\n", args[0])
 			return err
-		},
+		}),
 	}, false)
 }
 

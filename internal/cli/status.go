@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -28,38 +29,20 @@ With --json: what network.interface dump (or status) answers on ubus.`,
   netbraid status --json | jq -r '.interface[] | select(.up) | .interface'`,
 		Args:              atMostOne("interface"),
 		ValidArgsFunction: a.completeInterface,
-		RunE: func(c *cobra.Command, args []string) error {
-			bus, err := a.dial(c.Context())
-			if err != nil {
-				return err
+		RunE: a.show(func(ctx context.Context, bus *client, args []string) (ubus.Table, error) {
+			if len(args) > 0 {
+				return bus.interfaceCall(ctx, args[0], "status")
 			}
-			defer bus.Close()
-			if len(args) == 1 {
-				return a.statusOne(c, bus, args[0])
+			return bus.call(ctx, "network.interface", "dump", nil)
+		}, func(w io.Writer, t ubus.Table, args []string, colour bool) error {
+			if len(args) == 0 {
+				return writeInterfaces(w, tables(t, "interface"), colour)
 			}
-			dump, err := bus.call(c.Context(), "network.interface", "dump", nil)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(dump)
-			}
-			return writeInterfaces(a.out, tables(dump, "interface"), colours(a.out))
-		},
+			i := interfaceInfo(t)
+			i.name = args[0]
+			return writeInterface(w, &i, colour)
+		}),
 	}, true)
-}
-
-func (a *app) statusOne(c *cobra.Command, bus *client, name string) error {
-	t, err := bus.interfaceCall(c.Context(), name, "status")
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(t)
-	}
-	i := interfaceInfo(t)
-	i.name = name
-	return writeInterface(a.out, &i, colours(a.out))
 }
 
 func (a *app) printJSON(t ubus.Table) error {
