@@ -80,7 +80,7 @@ func (c *Core) leaveOld(partial bool) {
 		d, _ := ParseMadeKey(key)
 		c.log(levelInfo, "taking apart what was made on a dataplane that is not configured any more", "dataplane", d.Name, "type", d.Type,
 			"place", d.Socket+d.NetNS, "pairs", len(c.made[key]))
-		c.leavePlane(c.openPlane(d))
+		c.leavePlane(c.openPlane(d, true))
 	}
 }
 

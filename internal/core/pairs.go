@@ -25,9 +25,17 @@ type (
 	OpenPlane struct {
 		ID     PlaneID
 		Config *config.Dataplane
+		// Leaving: it is not configured any more, only to be taken apart what an
+		// earlier process has made on it, if that is there at all.
+		Leaving bool
 	}
 	// ClosePlane: nothing more is wanted of the dataplane; it goes on as it is.
-	ClosePlane struct{ ID PlaneID }
+	ClosePlane struct {
+		ID PlaneID
+		// Left: all that was made on it has been taken apart, and nobody configures
+		// it any more.
+		Left bool
+	}
 	// PlaneDo: what a pair.Engine wants of its dataplane: a pair.Connect, Dump or
 	// Write.
 	PlaneDo struct {
@@ -134,7 +142,7 @@ func (c *Core) configurePairs() {
 			if c.leaving(d) {
 				continue // two engines would undo each other's work
 			}
-			p = c.openPlane(d)
+			p = c.openPlane(d, false)
 		}
 		p.Config = d
 		c.setPairs(p)
@@ -179,7 +187,7 @@ func (c *Core) renewPlane(p *Plane, d *config.Dataplane) {
 	p.Pairs.Close()
 	c.planes = slices.DeleteFunc(c.planes, func(x *Plane) bool { return x == p })
 	c.act(ClosePlane{ID: p.ID})
-	next := c.openPlane(d)
+	next := c.openPlane(d, false)
 	c.setPairs(next)
 	for _, path := range sortedKeys(p.netns) {
 		if _, used := next.netns[path]; !used || p.Config.Name != d.Name {
@@ -188,7 +196,7 @@ func (c *Core) renewPlane(p *Plane, d *config.Dataplane) {
 	}
 }
 
-func (c *Core) openPlane(d *config.Dataplane) *Plane {
+func (c *Core) openPlane(d *config.Dataplane, leaving bool) *Plane {
 	c.lastPlane++
 	p := &Plane{ID: c.lastPlane, Config: d, netns: map[string]model.NS{}}
 	p.Pairs = pair.New(pair.Options{
@@ -202,7 +210,7 @@ func (c *Core) openPlane(d *config.Dataplane) *Plane {
 		},
 	})
 	c.planes = append(c.planes, p)
-	c.act(OpenPlane{ID: p.ID, Config: d})
+	c.act(OpenPlane{ID: p.ID, Config: d, Leaving: leaving})
 	return p
 }
 
@@ -231,14 +239,15 @@ func (c *Core) leavePlane(p *Plane) {
 	}
 }
 
-// closePlane ends the use of a dataplane.
+// closePlane ends the use of a dataplane that is left.
 func (c *Core) closePlane(p *Plane) {
+	done := p.Pairs.Idle() && len(c.made[madeKey(p.Config)]) == 0
 	p.Pairs.Close()
 	for _, path := range sortedKeys(p.netns) {
 		c.dropPairNS(p, path)
 	}
 	c.planes = slices.DeleteFunc(c.planes, func(x *Plane) bool { return x == p })
-	c.act(ClosePlane{ID: p.ID})
+	c.act(ClosePlane{ID: p.ID, Left: done})
 }
 
 // setPairs gives a dataplane its pairs: those of the configuration and those

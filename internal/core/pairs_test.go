@@ -76,8 +76,8 @@ func TestLeftBehind(t *testing.T) {
 		want       string // what is done at once
 		behind     string // 11 s later
 	}{
-		{"gone", "", false, "open 1 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
-		{"another one", fmt.Sprintf(other, "/c"), false, "open 1 v /c, open 2 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
+		{"gone", "", false, "leave 1 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
+		{"another one", fmt.Sprintf(other, "/c"), false, "open 1 v /c, leave 2 old /a b.sock", "old vpp /a b.sock [eth0 eth0.5]: it has not answered within 10s"},
 		{"another name", fmt.Sprintf(other, "'/a b.sock'"), false, "save v vpp /a b.sock 2, save old vpp /a b.sock 0, open 1 v /a b.sock", ""},
 		{"configured", "config dataplane old\n\toption type vpp\n\toption socket '/a b.sock'\n", false, "open 1 old /a b.sock", ""},
 		{"errors", "", true, "", "old vpp /a b.sock [eth0 eth0.5]: the configuration has errors: nothing is taken apart before it is right"},
@@ -87,7 +87,11 @@ func TestLeftBehind(t *testing.T) {
 		for _, a := range c.Step(now, core.Configured{Config: parsed(t, x.text), Partial: x.partial}) {
 			switch a := a.(type) {
 			case core.OpenPlane:
-				out = append(out, fmt.Sprintf("open %d %s %s", a.ID, a.Config.Name, a.Config.Socket))
+				word := "open"
+				if a.Leaving {
+					word = "leave"
+				}
+				out = append(out, fmt.Sprintf("%s %d %s %s", word, a.ID, a.Config.Name, a.Config.Socket))
 			case core.SaveMade:
 				out = append(out, fmt.Sprintf("save %s %d", a.Name, len(a.Made)))
 			}
@@ -95,13 +99,19 @@ func TestLeftBehind(t *testing.T) {
 		if got := strings.Join(out, ", "); got != x.want {
 			t.Errorf("%s: %s; want %s", x.name, got, x.want)
 		}
-		told := 0
+		told, left := 0, false
 		for n := range 3 { // and not again
 			for _, a := range c.Step(now.Add(time.Duration(11+n)*time.Second), core.Tick{}) {
 				if l, ok := a.(core.Log); ok && strings.Contains(l.Message, "left behind") {
 					told++
 				}
+				if cl, ok := a.(core.ClosePlane); ok {
+					left = left || cl.Left
+				}
 			}
+		}
+		if left {
+			t.Errorf("%s: a dataplane that was not reached counts as left for good", x.name)
 		}
 		var behind []string
 		for _, l := range c.LeftBehind() {

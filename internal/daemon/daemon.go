@@ -329,7 +329,7 @@ func (d *Daemon) do(now time.Time, a core.Action) {
 	case core.OpenPlane:
 		d.openPlane(a)
 	case core.ClosePlane:
-		d.closePlane(a.ID)
+		d.closePlane(a)
 	case core.PlaneDo:
 		d.planeDo(a)
 	case core.WriteNS:

@@ -19,7 +19,7 @@ func (d *Daemon) openPlane(a core.OpenPlane) {
 	log := d.log.With("dataplane", a.Config.Name)
 	switch a.Config.Type {
 	case config.NetNS:
-		d.planes[a.ID] = netns.New(netns.Options{NetNS: a.Config.NetNS, Log: log, Deliver: deliver})
+		d.planes[a.ID] = netns.New(netns.Options{NetNS: a.Config.NetNS, Leaving: a.Leaving, Log: log, Deliver: deliver})
 	case config.VPP:
 		d.planes[a.ID] = vpp.New(vpp.Options{Socket: a.Config.Socket, Window: a.Config.Window, Log: log, Deliver: deliver})
 	}
@@ -65,15 +65,18 @@ func (d *Daemon) connectPlane(id core.PlaneID, p dataplane.Dataplane, epoch uint
 }
 
 // closePlane closes a client, after those before it.
-func (d *Daemon) closePlane(id core.PlaneID) {
-	p := d.planes[id]
+func (d *Daemon) closePlane(a core.ClosePlane) {
+	p := d.planes[a.ID]
 	if p == nil {
 		return
 	}
-	delete(d.planes, id)
+	delete(d.planes, a.ID)
 	before, done := d.closing, make(chan struct{})
 	d.closing = done
 	go func() { // its last events may wait for the loop
+		if fwd, ok := p.(*netns.Dataplane); ok && a.Left {
+			fwd.Leave()
+		}
 		p.Close()
 		if before != nil {
 			<-before

@@ -116,6 +116,14 @@ func TestLeftByFile(t *testing.T) {
 		}
 		return ""
 	})
+	// The namespace is one like any other: it can be reached itself.
+	w.forward.IP("addr add 10.0.0.7/24 dev wan")
+	w.eventually(12*time.Second, func() string {
+		if out, err := w.forward.Try("ping", "-c1", "-W1", "10.0.0.2"); err != nil {
+			return out
+		}
+		return ""
+	})
 	for _, out := range []string{w.control.IP("-o link"), w.forward.IP("-o link")} {
 		if !strings.Contains(out, "theirs@") {
 			t.Errorf("somebody else's link has gone:\n%s", out)

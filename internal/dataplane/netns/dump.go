@@ -399,6 +399,9 @@ func (s *session) adopt() error {
 		return err
 	}
 	s.out = s.out[:0] // no news: it will be dumped
+	if s.stranger {
+		return nil
+	}
 	if err := s.readLocals(); err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	NetNS string
 	// Make creates the namespace when there is none (as ip netns add does).
 	Make bool
+	// Leaving: the namespace is only to be rid of what is ours. One that has
+	// nothing of ours, because it has been made anew since, is left as it is.
+	Leaving bool
 	// RcvBuf is the receive buffer for notifications in octets; 0: 16 MiB.
 	RcvBuf int
 	// Deliver takes events in order. It blocks while the consumer is behind, and
@@ -178,6 +181,28 @@ func (d *Dataplane) session(epoch uint32) *session {
 		return nil
 	}
 	return d.s
+}
+
+// Leave takes away what does not belong to any pair: our tables of nf_tables, so
+// that the namespace is one like any other again. The sysctls stay. Only Close may
+// follow.
+func (d *Dataplane) Leave() {
+	done := make(chan struct{})
+	d.do(func() {
+		defer close(done)
+		s := d.s
+		d.end() // or the tables would be put back
+		if s == nil {
+			return
+		}
+		if err := leave(s.o.NetNS, s.inode); err != nil {
+			d.o.Log.Warn("cannot take our rules out of a namespace that does not forward any more", "netns", s.o.NetNS, "error", err)
+		}
+	})
+	select {
+	case <-done:
+	case <-d.ctx.Done():
+	}
 }
 
 // Close ends everything. What was written stays.

@@ -20,21 +20,22 @@ import (
 
 // session is one connection: one namespace, from Connect to its end.
 type session struct {
-	o       Options
-	epoch   uint32
-	ended   func() // asks for close
-	ns      *rtnl.NS
-	inode   uint64
-	conn    *rtnl.Conn
-	nft     *nftConn
-	port    uint32 // netlink port of conn
-	hear    *rtnl.Notifier
-	nftHear *nftWatch
-	caps    dataplane.Caps
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	kick    chan struct{} // there is something to judge soon
+	o        Options
+	epoch    uint32
+	ended    func() // asks for close
+	ns       *rtnl.NS
+	inode    uint64
+	conn     *rtnl.Conn
+	nft      *nftConn
+	port     uint32 // netlink port of conn
+	hear     *rtnl.Notifier
+	nftHear  *nftWatch
+	caps     dataplane.Caps
+	stranger bool // it has nothing of ours, and is only left (Options.Leaving)
+	ctx      context.Context
+	stop     context.CancelFunc
+	wg       sync.WaitGroup
+	kick     chan struct{} // there is something to judge soon
 
 	// mu guards what follows, and is held while events of it are delivered: so
 	// that they come in the order of the state. It is taken after the
@@ -77,16 +78,21 @@ func open(ctx context.Context, o Options, epoch uint32, ended func(*session)) (*
 	s.ended = func() { ended(s) }
 	s.ctx, s.stop = context.WithCancel(ctx)
 	for _, step := range []struct {
-		what string
-		do   func() error
+		what   string
+		do     func() error
+		writes bool
 	}{
-		{"open the namespace", s.openNS},
-		{"load the guards", s.loadGuards},
-		{"look for fwd and dup of nf_tables", s.probe},
-		{"set the sysctls", s.setSysctls},
-		{"listen", s.listen},
-		{"read what is there", s.adopt},
+		{"open the namespace", s.openNS, false},
+		{"look for what is ours", s.findOurs, false},
+		{"load the guards", s.loadGuards, true},
+		{"look for fwd and dup of nf_tables", s.probe, true},
+		{"set the sysctls", s.setSysctls, true},
+		{"listen", s.listen, false},
+		{"read what is there", s.adopt, false},
 	} {
+		if s.stranger && step.writes {
+			continue
+		}
 		if err := step.do(); err != nil {
 			s.close()
 			return nil, fmt.Errorf("forwarding namespace %s: %s: %w", o.NetNS, step.what, err)
@@ -135,7 +141,7 @@ func noNS(file string, err error) error {
 	case errors.Is(err, fs.ErrNotExist) && below:
 		return fmt.Errorf("there is none: %w (make it: ip netns add %s)", err, name)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is none: %w", err)
+		return fmt.Errorf("there is none: %w (ip netns add NAME makes /run/netns/NAME)", err)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("this file is not that of a network namespace: %w (ip netns add NAME makes /run/netns/NAME)", err)
 	}
@@ -182,10 +188,13 @@ func (s *session) start() {
 	s.send(dataplane.Up{Epoch: s.epoch, Caps: s.caps})
 	s.flush()
 	s.mu.Unlock()
-	s.wg.Add(3)
+	s.wg.Add(2)
 	go s.read()
-	go s.keepRules()
 	go s.watch()
+	if !s.stranger {
+		s.wg.Add(1)
+		go s.keepRules()
+	}
 }
 
 // send queues an event; flush delivers what is queued. Both with mu held.
