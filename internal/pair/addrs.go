@@ -250,16 +250,21 @@ func (e *Engine) takeOver(u *unit, l *rtnl.Link, p netip.Prefix, linux, there bo
 // dpAddrChanged takes an address that has come to the dataplane or gone from
 // there by itself. live: somebody has just changed it.
 func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
-	if e.dp.ifaces[a.Index] == nil || e.dp.addrs[a.Index][a.Prefix] == !gone {
+	if e.dp.ifaces[a.Index] == nil {
 		return
 	}
 	k := dpKey(ofAddr, a.Index)
 	k.prefix = a.Prefix
-	if f, busy := e.ledger.flying[k]; busy {
-		// Ours, or somebody else's at the same time: then the table is read again.
+	f, busy := e.ledger.flying[k]
+	switch {
+	case busy:
+		// Ours, or somebody else's at the same time, perhaps of what we have just
+		// added and do not know of yet: then the table is read again.
 		if e.dp.setAddr(a.Index, a.Prefix, !gone); gone != (f.kind == dataplane.AddrDel) {
 			e.want(dataplane.KindAddr)
 		}
+		return
+	case e.dp.addrs[a.Index][a.Prefix] == !gone:
 		return
 	}
 	e.dp.setAddr(a.Index, a.Prefix, !gone)

@@ -22,12 +22,20 @@ func kindOf(r iface) (dataplane.InterfaceType, rtnl.HWAddr) {
 	return dataplane.Ethernet, rtnl.MAC(r.mac)
 }
 
-// checkHostName refuses what is no name of a Linux link.
+// checkHostName refuses what is no name of a Linux link, or one that linux-cp
+// does not take.
 func checkHostName(n string) error {
-	if n == "" || len(n) >= hostNameLen || n == "." || n == ".." || strings.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r > '~' }) {
+	if n == "" || len(n) >= hostNameLen || n == "." || n == ".." {
 		return fmt.Errorf("%w: %q is no name of a link", dataplane.ErrRefused, n)
 	}
+	if i := strings.IndexFunc(n, func(r rune) bool { return !nameRune(r) }); i >= 0 {
+		return fmt.Errorf("%w: VPP takes no companion of the name %q: letters, digits and -_@. only", dataplane.ErrRefused, n)
+	}
 	return nil
+}
+
+func nameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_@.", r)
 }
 
 // pairAdd makes a companion, or finds the one that is asked for.

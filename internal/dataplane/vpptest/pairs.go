@@ -87,8 +87,11 @@ func (st *state) addPair(v *vif, name, netns string, tun bool) (*pair, int32) {
 		st.s.strict("pair of %v without a host name", v)
 	}
 	var parent *pair
+	bad := strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("-_%@:.", r) && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z')
+	})
 	switch {
-	case v.index == 0:
+	case v.index == 0 || bad:
 		return nil, rvBadArgument
 	case v.pair != nil:
 		return nil, rvPaired
