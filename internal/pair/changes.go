@@ -32,10 +32,28 @@ func (e *Engine) interfaceChanged(i dataplane.Interface, live bool) {
 	if u == nil {
 		return
 	}
-	if live && old != nil && u.active {
+	switch {
+	case !live || old == nil:
+	case u.active:
 		e.dpNoticed(u, old, &i)
+	default:
+		e.echoes(u, old, &i)
 	}
 	e.markFamily(u)
+}
+
+// echoes looks for changes by others while operations on the same attributes
+// are in flight; nothing is taken over.
+func (e *Engine) echoes(u *unit, old, i *dataplane.Interface) {
+	if old.Up != i.Up {
+		e.echo(u, ofUp, func(f flight) bool { return f.on == i.Up })
+	}
+	if old.MTU != i.MTU {
+		e.echo(u, ofMTU, func(f flight) bool { return f.value == i.MTU })
+	}
+	if old.MAC != i.MAC {
+		e.echo(u, ofMAC, func(f flight) bool { return f.mac == i.MAC })
+	}
 }
 
 // dpNoticed takes a change of the dataplane's interface over, if that is
