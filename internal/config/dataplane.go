@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,6 +35,10 @@ type Dataplane struct {
 	// Tables say which FIB a namespace's main table goes to, where it is not 0;
 	// sorted by namespace, none twice.
 	Tables []NetNSTable
+	// Punt are frames besides IP and ARP that go to companions: by EtherType
+	// (from 0x600), or by protocol of OSI (NLPID, below 0x100); sorted, none
+	// twice. Only with type VPP.
+	Punt []uint16
 	// Window is how many operations may be in flight, 64..65536.
 	Window int
 }
@@ -51,7 +56,8 @@ func setDataplane(put func(d *Dataplane, v value)) func(*target, value) {
 const (
 	allowSocket  = "an absolute path of at most 107 octets"
 	allowFIB     = "NETNS FIB, or FIB alone for the daemon's own namespace; FIB 0..4294967294"
-	allowPerType = "with type vpp: socket; with type netns: netns"
+	allowPunt    = "lldp, lacp, isis, an EtherType 0x600..0xffff"
+	allowPerType = "with type vpp: socket, punt; with type netns: netns"
 )
 
 var dataplaneOptions = newGroup("dataplane", "A `config dataplane` section: what forwards packets in place of the kernel's own namespace. Its name is what pairs call it; one without a name is called by its type.",
@@ -66,6 +72,7 @@ var dataplaneOptions = newGroup("dataplane", "A `config dataplane` section: what
 	spec{name: "skip_proto", kind: list, allow: allowProto, def: "none", meaning: "protocols of routes that are not mirrored, besides those that never are: connected routes of the kernel, local, broadcast, multicast and link-local ones",
 		set: func(t *target, v value) { t.p.skipProtos(t, &v) }},
 	spec{name: "netns_table", kind: list, allow: allowFIB, def: "0", meaning: "FIB that the main table of a namespace goes to", set: func(t *target, v value) { t.p.netnsTables(t, &v) }},
+	spec{name: "punt", kind: list, allow: allowPunt, def: "none", meaning: "type vpp: frames that go to companions besides IP and ARP; what is left out goes to them until VPP starts again", set: func(t *target, v value) { t.p.punt(t, &v) }},
 	spec{name: "window", kind: number, min: 64, max: 65536, def: "1024", meaning: "operations in flight at most", set: setDataplane(func(d *Dataplane, v value) { d.Window = int(v.n) })},
 	spec{name: "enabled", kind: yesno, def: "1", meaning: "0: leave the section out, and its pairs with it"},
 )
@@ -108,6 +115,28 @@ func (p *parser) skipProtos(t *target, v *value) {
 	}
 	slices.Sort(d.SkipProtos)
 	d.SkipProtos = slices.Compact(d.SkipProtos)
+}
+
+// puntNames are the frames that have names. IS-IS has no EtherType, but a
+// protocol of OSI (ISO/IEC TR 9577).
+var puntNames = map[string]uint16{"lldp": 0x88cc, "lacp": 0x8809, "isis": 0x83}
+
+// punt takes the frames that go to companions.
+func (p *parser) punt(t *target, v *value) {
+	d := t.dataplane
+	for i, word := range v.l {
+		n, ok := puntNames[strings.ToLower(word)]
+		if !ok {
+			x, err := strconv.ParseUint(word, 0, 16)
+			if n = uint16(x); err != nil || n < 0x600 {
+				p.invalidValue(t.sec, v.opt, i, word, "", "not a type of frames", allowPunt)
+				continue
+			}
+		}
+		d.Punt = append(d.Punt, n)
+	}
+	slices.Sort(d.Punt)
+	d.Punt = slices.Compact(d.Punt)
 }
 
 // netnsTables takes the FIBs of namespaces.
@@ -186,6 +215,9 @@ func (p *parser) ofType(s *section, d *Dataplane) {
 	if o := s.find(other); o != nil {
 		p.invalid(s, o, "", "not an option of a dataplane of type "+d.Type, allowPerType)
 	}
+	if o := s.find("punt"); o != nil && d.Type == NetNS {
+		p.invalid(s, o, "", "not an option of a dataplane of type netns", allowPerType)
+	}
 	switch {
 	case s.find("type") == nil:
 		p.wrong(s, "a dataplane needs option type", "vpp, netns")
@@ -199,7 +231,7 @@ func (p *parser) ofType(s *section, d *Dataplane) {
 // diffDataplane: another connection is another dataplane.
 func diffDataplane(a, b *Dataplane) Verdict {
 	switch {
-	case a.Type != b.Type, a.Socket != b.Socket, a.NetNS != b.NetNS, a.Window != b.Window:
+	case a.Type != b.Type, a.Socket != b.Socket, a.NetNS != b.NetNS, a.Window != b.Window, !slices.Equal(a.Punt, b.Punt):
 		return Recreate
 	case !slices.Equal(a.SkipProtos, b.SkipProtos), !slices.Equal(a.Tables, b.Tables):
 		return Live

@@ -157,7 +157,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		reflect.TypeFor[BridgeOptions](): BridgeOptions{HashMax: 1}, reflect.TypeFor[rtnl.HWAddr](): rtnl.HWAddr{Len: 6},
 		reflect.TypeFor[*Static](): &Static{}, reflect.TypeFor[IP6Assign](): IP6Assign{Hint: 1}, reflect.TypeFor[[]netip.Addr](): []netip.Addr{{}}, reflect.TypeFor[[]string](): []string{"a:b"},
 		reflect.TypeFor[[]Problem](): []Problem{{}}, reflect.TypeFor[time.Duration](): time.Second, reflect.TypeFor[DeviceType](): Bridge, reflect.TypeFor[*model.Switch](): &model.Switch{}, reflect.TypeFor[*model.SwitchPort](): &model.SwitchPort{},
-		reflect.TypeFor[[]uint8](): []uint8{1}, reflect.TypeFor[[]NetNSTable](): []NetNSTable{{}},
+		reflect.TypeFor[[]uint8](): []uint8{1}, reflect.TypeFor[[]uint16](): []uint16{1}, reflect.TypeFor[[]NetNSTable](): []NetNSTable{{}},
 	}
 	change := func(v reflect.Value) {
 		switch o := other[v.Type()]; {

@@ -13,6 +13,9 @@ const twoPlanes = `config dataplane vpp0
 	list skip_proto static
 	list skip_proto 9
 	list skip_proto 9
+	list punt isis
+	list punt LLDP
+	list punt 0x88cc
 	list netns_table 'blue 10'
 	list netns_table 7
 	list netns_table '/run/netns/red 0'
@@ -43,20 +46,20 @@ config pair off
 	option phy eth1
 	option enabled 0
 `, Options{})
-	if got := texts(problems); strings.TrimSpace(got) != "net:21: warning: pair host1: option queues '4': dataplane vpp0 chooses itself how many queues a companion has: ignored" {
+	if got := texts(problems); strings.TrimSpace(got) != "net:24: warning: pair host1: option queues '4': dataplane vpp0 chooses itself how many queues a companion has: ignored" {
 		t.Fatal(got)
 	}
 	planes := []*Dataplane{
-		{Name: "vpp0", Pos: Pos{"net", 4}, Type: VPP, Socket: "/run/vpp/api.sock", SkipProtos: []uint8{4, 9}, Tables: []NetNSTable{{"", 7}, {"/run/netns/blue", 10}}, Window: 64},
-		{Name: "netns", Pos: Pos{"net", 13}, Type: NetNS, NetNS: "/run/netns/fwd", Window: 1024},
+		{Name: "vpp0", Pos: Pos{"net", 4}, Type: VPP, Socket: "/run/vpp/api.sock", SkipProtos: []uint8{4, 9}, Punt: []uint16{0x83, 0x88cc}, Tables: []NetNSTable{{"", 7}, {"/run/netns/blue", 10}}, Window: 64},
+		{Name: "netns", Pos: Pos{"net", 16}, Type: NetNS, NetNS: "/run/netns/fwd", Window: 1024},
 	}
 	if d := cmp.Diff(planes, cfg.Dataplanes); d != "" {
 		t.Error(d)
 	}
 	pairs := []*Pair{
 		{Name: "before", Pos: Pos{"net", 1}, Dataplane: "vpp0", Phy: "GigabitEthernet3/0/0", Host: "before", Sync: true, Queues: 1},
-		{Name: "host1", Pos: Pos{"net", 16}, Dataplane: "vpp0", Phy: "tun0", Host: "host1", NetNS: "/run/netns/blue", TUN: true, Queues: 4},
-		{Name: "host2", Pos: Pos{"net", 23}, Dataplane: "netns", Phy: "eth1", Host: "host2", Sync: true, AutoSubif: true, Queues: 1},
+		{Name: "host1", Pos: Pos{"net", 19}, Dataplane: "vpp0", Phy: "tun0", Host: "host1", NetNS: "/run/netns/blue", TUN: true, Queues: 4},
+		{Name: "host2", Pos: Pos{"net", 26}, Dataplane: "netns", Phy: "eth1", Host: "host2", Sync: true, AutoSubif: true, Queues: 1},
 	}
 	if d := cmp.Diff(pairs, cfg.Pairs); d != "" {
 		t.Error(d)
@@ -91,6 +94,11 @@ func TestPairProblems(t *testing.T) {
 		{"protocol", vpp + " option skip_proto 'static ospf 256'\n",
 			"net:3: dataplane v: option skip_proto 'ospf': not a protocol of routes (allowed: " + allowProto + ")\n" +
 				"net:3: dataplane v: option skip_proto '256': not a protocol of routes (allowed: " + allowProto + ")", ""},
+		{"frames", vpp + " option punt 'lldp stp 0x5ff 65536'\n",
+			"net:3: dataplane v: option punt 'stp': not a type of frames (allowed: " + allowPunt + ")\n" +
+				"net:3: dataplane v: option punt '0x5ff': not a type of frames (allowed: " + allowPunt + ")\n" +
+				"net:3: dataplane v: option punt '65536': not a type of frames (allowed: " + allowPunt + ")", ""},
+		{"frames of a namespace", ns + " option punt lldp\n", "net:4: dataplane n: option punt 'lldp': not an option of a dataplane of type netns (allowed: " + allowPerType + ")", ""},
 		{"FIBs", vpp + " list netns_table 'a b'\n list netns_table 'a 1'\n list netns_table 'a 2'\n list netns_table 'a 1 2'\n list netns_table 4294967295\n",
 			"net:3: dataplane v: option netns_table 'a b': not a FIB of a namespace (allowed: " + allowFIB + ")\n" +
 				"net:5: dataplane v: option netns_table 'a 2': this namespace has a FIB already (allowed: one FIB for each namespace)\n" +
@@ -268,6 +276,7 @@ func TestDiffPairs(t *testing.T) {
 		{"option window 64", "option window 65", "vpp0 recreate"},
 		{"'blue 10'", "'blue 11'", "vpp0 live"},
 		{"skip_proto static", "skip_proto boot", "vpp0 live"},
+		{"punt isis", "punt lacp", "vpp0 recreate"},
 		{"netns fwd", "netns fwd2", "netns recreate"},
 	} {
 		next, problems := parseText(t, strings.Replace(twoPlanes+tail, c.old, c.new, 1), Options{})

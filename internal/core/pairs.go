@@ -162,7 +162,7 @@ func sameDataplane(a, b *config.Dataplane) bool {
 
 // sameConnection tells whether an engine made for one serves the other.
 func sameConnection(a, b *config.Dataplane) bool {
-	return sameDataplane(a, b) && a.Window == b.Window && slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
+	return sameDataplane(a, b) && a.Window == b.Window && slices.Equal(a.Punt, b.Punt) && slices.Equal(a.SkipProtos, b.SkipProtos) && slices.Equal(a.Tables, b.Tables)
 }
 
 // renamed gives the section that a dataplane has now, under another name; nil

@@ -47,16 +47,17 @@ func TestDataplaneOptionsChange(t *testing.T) {
 		{"list skip_proto static", "option window 64", "close 2, open 3 /run/vpp/api.sock", "[3]"},
 		{"option netns blue", "option sync 0\n\toption netns blue", "close 3, open 4 /run/vpp/api.sock", "[4]"}, // the window is back too
 		{"list skip_proto static", "list netns_table 'blue 7'\n\toption window 64", "close 4, open 5 /run/vpp/api.sock", "[5]"},
-		{"option netns blue", "option netns red", "close 5, open 6 /run/vpp/api.sock, mirror 2 /run/netns/red, drop 1", "[6]"},
+		{"list skip_proto static", "list punt lldp\n\tlist skip_proto static", "close 5, open 6 /run/vpp/api.sock", "[6]"},
+		{"option netns blue", "option netns red", "close 6, open 7 /run/vpp/api.sock, mirror 2 /run/netns/red, drop 1", "[7]"},
 	} {
 		if got := configure(strings.Replace(section, s.old, s.new, 1)); got != s.want || fmt.Sprint(planes()) != s.planes {
 			t.Errorf("%q for %q: %s, planes %v; want %s, %s", s.new, s.old, got, planes(), s.want, s.planes)
 		}
 	}
-	if got := configure(strings.Replace(section, "dataplane v", "dataplane w", 1)); got != "close 6, open 7 /run/vpp/api.sock, mirror 3 /run/netns/blue, drop 2" {
+	if got := configure(strings.Replace(section, "dataplane v", "dataplane w", 1)); got != "close 7, open 8 /run/vpp/api.sock, mirror 3 /run/netns/blue, drop 2" {
 		t.Errorf("another name: %s", got)
 	}
-	if got := configure(strings.Replace(section, "list skip_proto static", "option socket /other", 1)); !strings.Contains(got, "open 8 /other") {
+	if got := configure(strings.Replace(section, "list skip_proto static", "option socket /other", 1)); !strings.Contains(got, "open 9 /other") {
 		t.Errorf("another socket: %s", got)
 	}
 }

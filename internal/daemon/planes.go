@@ -21,7 +21,7 @@ func (d *Daemon) openPlane(a core.OpenPlane) {
 	case config.NetNS:
 		d.planes[a.ID] = netns.New(netns.Options{NetNS: a.Config.NetNS, Leaving: a.Leaving, Log: log, Deliver: deliver})
 	case config.VPP:
-		d.planes[a.ID] = vpp.New(vpp.Options{Socket: a.Config.Socket, Window: a.Config.Window, Log: log, Deliver: deliver})
+		d.planes[a.ID] = vpp.New(vpp.Options{Socket: a.Config.Socket, Window: a.Config.Window, Punt: a.Config.Punt, Log: log, Deliver: deliver})
 	}
 }
 

@@ -343,7 +343,10 @@ func (s *session) learnPairs() error {
 	if err != nil {
 		return err
 	}
-	return s.lcpSettings()
+	if err := s.lcpSettings(); err != nil {
+		return err
+	}
+	return s.punt()
 }
 
 // pairRequests are the versions of the request for a pair, the newest first.

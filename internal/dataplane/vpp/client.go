@@ -25,6 +25,9 @@ type Options struct {
 	// API and CLI.
 	Source   string
 	Priority uint8
+	// Punt are frames that go to companions though they are no IP: by EtherType
+	// (from 0x600), or by protocol of OSI (NLPID, below 0x100).
+	Punt []uint16
 	// Window is how many requests may be unanswered, 4..65536; 1024.
 	Window int
 	// Timeout is how long an answer may take; 10 s. VPP answers nothing while

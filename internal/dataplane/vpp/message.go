@@ -104,6 +104,14 @@ const (
 	defaultNSGetReply
 	cliInband
 	cliInbandReply
+	typeEnable
+	typeEnableReply
+	typeGet
+	typeGetReply
+	osiEnable
+	osiEnableReply
+	osiGet
+	osiGetReply
 	messageEnd
 )
 
@@ -200,6 +208,14 @@ var layouts = [messageEnd]layout{
 	pairDetails:              {"lcp_itf_pair_details", "8b5481af", "linux_cp"},
 	defaultNSGet:             {"lcp_default_ns_get", "51077d14", "linux_cp"},
 	defaultNSGetReply:        {"lcp_default_ns_get_reply", "5102feee", "linux_cp"},
+	typeEnable:               {"lcp_ethertype_enable", "f893dae1", "linux_cp"},
+	typeEnableReply:          {"lcp_ethertype_enable_reply", "e8d4e804", "linux_cp"},
+	typeGet:                  {"lcp_ethertype_get", "51077d14", "linux_cp"},
+	typeGetReply:             {"lcp_ethertype_get_reply", "db48c31e", "linux_cp"},
+	osiEnable:                {"lcp_osi_proto_enable", "bdd70c87", "linux_cp"},
+	osiEnableReply:           {"lcp_osi_proto_enable_reply", "e8d4e804", "linux_cp"},
+	osiGet:                   {"lcp_osi_proto_get", "51077d14", "linux_cp"},
+	osiGetReply:              {"lcp_osi_proto_get_reply", "3b19a287", "linux_cp"},
 	cliInband:                {"cli_inband", "f8377302", "vlib"},
 	cliInbandReply:           {"cli_inband_reply", "05879051", "vlib"},
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -277,4 +278,41 @@ func TestNoAddress(t *testing.T) {
 	read()
 	u.must(multicast(other, true), dataplane.Op{Kind: dataplane.SetTable, Index: other, Value: 10})
 	takes(other, true, "in a VRF after a restart")
+}
+
+// TestPunt: frames that are no IP are handed on where that is configured; asked
+// for once, and said when VPP does not.
+func TestPunt(t *testing.T) {
+	o := vpptest.Options{OSI: true}
+	s := vpptest.Start(t, o)
+	var log strings.Builder
+	punting := func(what ...uint16) func(*vpp.Options) {
+		return func(o *vpp.Options) {
+			o.Punt, o.Log = what, slog.New(slog.NewTextHandler(&log, nil))
+		}
+	}
+	u := newUser(t, s.Socket(), punting(0x88cc, 0x8809, 0x83))
+	u.up()
+	u.up()
+	types, osi := s.Punted()
+	if !slices.Equal(types, []uint16{0x8809, 0x88cc}) || !slices.Equal(osi, []uint8{0x83}) || log.Len() > 0 || len(u.caps.Missing) > 0 {
+		t.Errorf("handed on: %#x, %#x; log %s, missing %q", types, osi, log.String(), u.caps.Missing)
+	}
+	if n := s.Count("lcp_ethertype_enable") + s.Count("lcp_osi_proto_enable"); n != 3 {
+		t.Errorf("asked for %d times", n)
+	}
+	s = vpptest.Start(t, vpptest.Options{})
+	u = newUser(t, s.Socket(), punting(0x0806, 0x83))
+	u.up()
+	for _, w := range []string{"frames of type 0x0806", "disable its plugin", "OSI protocol 0x83", "osi_plugin.so"} {
+		if !strings.Contains(log.String(), w) || !strings.Contains(strings.Join(u.caps.Missing, "\n"), w) {
+			t.Errorf("nothing of %q: %s", w, log.String())
+		}
+	}
+	s = vpptest.Start(t, vpptest.Options{Without: []string{"lcp_ethertype_"}})
+	u = newUser(t, s.Socket(), punting(0x88cc))
+	u.up()
+	if !strings.Contains(strings.Join(u.caps.Missing, "\n"), "lcp_ethertype_enable") {
+		t.Errorf("missing %q", u.caps.Missing)
+	}
 }

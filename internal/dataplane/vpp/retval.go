@@ -17,6 +17,7 @@ const (
 	invalidValue       retval = -7
 	netnsUnknown       retval = -12 // of a pair: its namespace could not be opened
 	hostNameTaken      retval = -13 // of a pair: its tap could not be made
+	featureDisabled    retval = -30
 	invalidRegister    retval = -31
 	noMatchInterface   retval = -54
 	vlanExists         retval = -56

@@ -75,6 +75,10 @@ var handlers = map[string]handler{
 	"lcp_itf_pair_add_del_v3":                 addDelPair,
 	"lcp_itf_pair_get":                        getPairs,
 	"lcp_itf_pair_get_v2":                     getPairs,
+	"lcp_ethertype_enable":                    enableType,
+	"lcp_ethertype_get":                       getTypes,
+	"lcp_osi_proto_enable":                    enableOSI,
+	"lcp_osi_proto_get":                       getOSI,
 	"lcp_itf_pair_replace_begin":              replaceBegin,
 	"lcp_itf_pair_replace_end":                replaceEnd,
 }

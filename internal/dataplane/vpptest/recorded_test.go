@@ -44,7 +44,7 @@ var accepted = map[string]map[int]string{
 // skipped are messages that this server does not know, because the client never
 // sends them: their answers are left out on both sides. So are VPP's own routes
 // (ownRoute), and what differs from one VPP to the next (normal).
-var skipped = []string{"sw_interface_tap_v2_d", "af_packet_d", "lcp_ethertype_", "lcp_osi_proto_", "lcp_sync_unnumbered_"}
+var skipped = []string{"sw_interface_tap_v2_d", "af_packet_d", "lcp_sync_unnumbered_"}
 
 func isSkipped(name string) bool {
 	if name == "af_packet_delete" || name == "af_packet_delete_reply" {

@@ -41,6 +41,8 @@ type Options struct {
 	Taps int
 	// Sync and AutoSubif are linux-cp's settings lcp-sync and lcp-auto-subint.
 	Sync, AutoSubif bool
+	// OSI: VPP's plugin osi is loaded.
+	OSI bool
 	// LinuxNL: VPP's own listener to netlink is loaded.
 	LinuxNL bool
 	// SourceDir is the last field of show_version_reply.

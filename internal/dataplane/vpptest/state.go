@@ -17,6 +17,7 @@ const (
 	rvDriver         = -11
 	rvNoNetNS        = -12
 	rvHostName       = -13
+	rvDisabled       = -30
 	rvRegistration   = -31
 	rvNoPaths        = -52
 	rvPathInterface  = -54
@@ -107,6 +108,8 @@ type state struct {
 	pairs    []*pair // by place, as the cursor counts
 	pairHole []int
 	netns    string
+	types    []uint16 // of frames that linux-cp hands on
+	osi      []uint8  // protocols of OSI that it hands on
 }
 
 func newState(s *Server) *state {
