@@ -37,7 +37,15 @@ With --json: what netbraid.pair status answers on ubus.`,
 				return nil, noSuch("dataplane", args[0], names)
 			}
 			return t, err
-		}, each("dataplanes", writePlanes)),
+		}, func(w io.Writer, t ubus.Table, _ []string, colour bool) error {
+			planes, left := tables(t, "dataplanes"), tables(t, "left-behind")
+			if len(planes) > 0 || len(left) == 0 {
+				if err := writePlanes(w, planes, colour); err != nil {
+					return err
+				}
+			}
+			return writeLeft(w, left, colour)
+		}),
 	}, true)
 }
 

@@ -97,6 +97,11 @@ func writePairs(w io.Writer, planes, left []ubus.Table, full, colour bool) error
 		_, err := fmt.Fprintln(w, "no pair is configured (config pair in /etc/config/network, or netbraid pair add)")
 		return err
 	}
+	return writeLeft(w, left, colour)
+}
+
+// writeLeft prints what is left behind on dataplanes, a line for each.
+func writeLeft(w io.Writer, left []ubus.Table, colour bool) error {
 	for _, l := range left {
 		if _, err := fmt.Fprintln(w, yellow.paint(leftBehind(l), colour)); err != nil {
 			return err
