@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -120,6 +122,16 @@ func (p *parser) skipProtos(t *target, v *value) {
 // puntNames are the frames that have names. IS-IS has no EtherType, but a
 // protocol of OSI (ISO/IEC TR 9577).
 var puntNames = map[string]uint16{"lldp": 0x88cc, "lacp": 0x8809, "isis": 0x83}
+
+// PuntName is what option punt calls a type of frames.
+func PuntName(n uint16) string {
+	for _, name := range slices.Sorted(maps.Keys(puntNames)) {
+		if puntNames[name] == n {
+			return name
+		}
+	}
+	return fmt.Sprintf("%#x", n)
+}
 
 // punt takes the frames that go to companions.
 func (p *parser) punt(t *target, v *value) {

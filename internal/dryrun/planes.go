@@ -339,6 +339,7 @@ func planeAttrs(a, b *config.Dataplane) (out []Attr) {
 	add(&out, "name", a.Name, b.Name)
 	add(&out, "skip_proto", protoText(a), protoText(b))
 	add(&out, "netns_table", tableText(a), tableText(b))
+	add(&out, "punt", puntText(a), puntText(b))
 	add(&out, "window", strconv.Itoa(a.Window), strconv.Itoa(b.Window))
 	return out
 }
@@ -380,6 +381,14 @@ func protoText(d *config.Dataplane) string {
 	var list []string
 	for _, n := range d.SkipProtos {
 		list = append(list, rtnl.ProtocolName(n))
+	}
+	return cmp.Or(strings.Join(list, " "), "none")
+}
+
+func puntText(d *config.Dataplane) string {
+	var list []string
+	for _, n := range d.Punt {
+		list = append(list, config.PuntName(n))
 	}
 	return cmp.Or(strings.Join(list, " "), "none")
 }

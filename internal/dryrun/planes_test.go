@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -125,4 +126,44 @@ func attrsText(list []Attr) (s string) {
 		s += " " + a.Name + "=" + a.From + ">" + a.To
 	}
 	return s
+}
+
+// TestSeesEveryOption: no option of a dataplane or a pair changes unseen.
+func TestSeesEveryOption(t *testing.T) {
+	passed := map[string]bool{"Pos": true, // where it stands
+		"Type": true, "Socket": true, "NetNS of Dataplane": true, // another dataplane
+		"Dataplane": true, "Phy": true, // another pair
+		"Queues": true} // ignored
+	fields := func(v any, differ func() bool) {
+		r := reflect.ValueOf(v).Elem()
+		for i := range r.NumField() {
+			name, f := r.Type().Field(i).Name, r.Field(i)
+			if passed[name] || passed[name+" of "+r.Type().Name()] {
+				continue
+			}
+			switch f.Kind() {
+			case reflect.String:
+				f.SetString("x")
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Int:
+				f.SetInt(1)
+			case reflect.Slice:
+				f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+			default:
+				t.Fatalf("what is %s %s?", f.Kind(), name)
+			}
+			if !differ() {
+				t.Errorf("another %s of a %s is not seen", name, r.Type().Name())
+			}
+			f.SetZero()
+		}
+	}
+	var d config.Dataplane
+	fields(&d, func() bool { return len(planeAttrs(&config.Dataplane{}, &d)) == 1 })
+	var p config.Pair
+	fields(&p, func() bool {
+		fixed, live := pairAttrs(&config.Pair{}, &p)
+		return len(fixed)+len(live) == 1
+	})
 }

@@ -340,7 +340,7 @@ func (s *session) learnPairs() error {
 	if refused != nil {
 		s.lack("pairs", refused)
 	}
-	if err != nil {
+	if err != nil || s.opt.looks {
 		return err
 	}
 	if err := s.lcpSettings(); err != nil {
