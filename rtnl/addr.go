@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // DecodeAddr reads the body of RTM_NEWADDR or RTM_DELADDR (struct ifaddrmsg,
@@ -19,8 +21,8 @@ func DecodeAddr(body []byte, a *Addr) error {
 	a.Index = ne.Uint32(body[4:])
 	var local, address netip.Addr
 	c := attributes(body[unix.SizeofIfAddrmsg:])
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.IFA_LOCAL:
 			local = c.addrOf(a.Family)
 		case unix.IFA_ADDRESS:
@@ -28,21 +30,21 @@ func DecodeAddr(body []byte, a *Addr) error {
 		case unix.IFA_BROADCAST:
 			a.Broadcast = c.addrOf(a.Family)
 		case unix.IFA_LABEL:
-			a.Label = c.str()
+			a.Label = c.Str()
 		case unix.IFA_FLAGS:
-			a.Flags = c.u32()
+			a.Flags = c.U32()
 		case unix.IFA_RT_PRIORITY:
-			a.Priority = c.u32()
+			a.Priority = c.U32()
 		case ifaProto:
-			a.Protocol = c.u8()
+			a.Protocol = c.U8()
 		case unix.IFA_CACHEINFO:
-			if c.has(sizeofIfaCacheMin) {
-				a.Preferred, a.Valid = ne.Uint32(c.val), ne.Uint32(c.val[4:])
+			if c.Has(sizeofIfaCacheMin) {
+				a.Preferred, a.Valid = ne.Uint32(c.Val), ne.Uint32(c.Val[4:])
 			}
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode address: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode address: %w", c.Err)
 	}
 	// IFA_ADDRESS is the far end of a point-to-point address and the address
 	// itself otherwise; IPv6 sends IFA_LOCAL only when the two differ.
@@ -76,16 +78,16 @@ func AppendAddr(b []byte, typ, flags uint16, seq uint32, a *Addr) []byte {
 	}
 	b = appendAddr(b, unix.IFA_BROADCAST, a.Broadcast)
 	if a.Label != "" {
-		b = appendString(b, unix.IFA_LABEL, a.Label)
+		b = nlattr.AppendString(b, unix.IFA_LABEL, a.Label)
 	}
-	b = appendU32(b, unix.IFA_FLAGS, a.Flags)
+	b = nlattr.AppendU32(b, unix.IFA_FLAGS, a.Flags)
 	b = appendU32If(b, unix.IFA_RT_PRIORITY, a.Priority)
 	b = appendU8If(b, ifaProto, a.Protocol)
 	info := len(b)
-	b = openAttr(b, unix.IFA_CACHEINFO)
+	b = nlattr.Open(b, unix.IFA_CACHEINFO)
 	b = ne.AppendUint32(b, a.Preferred)
 	b = ne.AppendUint32(b, a.Valid)
 	b = ne.AppendUint64(b, 0) // cstamp, tstamp: the kernel's
-	b = closeAttr(b, info)
+	b = nlattr.Close(b, info)
 	return closeMessage(b, start)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // MaxAlias is the most octets of an alias of a link (IFALIASZ, linux/if.h, less
@@ -18,7 +20,7 @@ func AppendLinkAlias(b []byte, flags uint16, seq, index uint32, alias string) []
 	start := len(b)
 	b = openMessage(b, unix.RTM_SETLINK, flags, seq)
 	b = appendIfInfo(b, unix.AF_UNSPEC, 0, index, 0, 0)
-	b = appendRaw(b, unix.IFLA_IFALIAS, alias)
+	b = nlattr.AppendRaw(b, unix.IFLA_IFALIAS, alias)
 	return closeMessage(b, start)
 }
 
@@ -29,13 +31,13 @@ func LinkAlias(body []byte) (string, error) {
 		return "", fmt.Errorf("rtnl: find the alias of a link: %w", errShort)
 	}
 	c := attributes(body[unix.SizeofIfInfomsg:])
-	for c.next() {
-		if c.typ == unix.IFLA_IFALIAS {
-			return c.str(), nil
+	for c.Next() {
+		if c.Type == unix.IFLA_IFALIAS {
+			return c.Str(), nil
 		}
 	}
-	if c.err != nil {
-		return "", fmt.Errorf("rtnl: find the alias of a link: %w", c.err)
+	if c.Err != nil {
+		return "", fmt.Errorf("rtnl: find the alias of a link: %w", c.Err)
 	}
 	return "", nil
 }

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Sizes and times of a request socket.
@@ -137,7 +139,7 @@ func (c *Conn) execute(ctx context.Context, msgs [][]byte, acks int, reply func(
 func (c *Conn) batch(msgs [][]byte, first, acks int) int {
 	size, last := 0, first
 	for last < len(msgs) && last-first < acks {
-		size += align4(len(msgs[last]))
+		size += nlattr.Align(len(msgs[last]))
 		if size > c.most && last > first {
 			break
 		}
@@ -163,7 +165,7 @@ func (c *Conn) transact(ctx context.Context, msgs [][]byte, errs []error, reply 
 			continue
 		}
 		at := len(c.out)
-		c.out = pad(append(c.out, m...), at)
+		c.out = nlattr.Pad(append(c.out, m...), at)
 		h := c.out[at:]
 		ne.PutUint16(h[6:], ne.Uint16(h[6:])|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 		ne.PutUint32(h[8:], c.seq)

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // DumpResult says how a dump went. Only a dump that is Complete and not
@@ -155,7 +157,7 @@ func plain(b []byte, seq uint32) int {
 		ne.Uint16(b[6:])&unix.NLM_F_DUMP_INTR != 0 || ne.Uint32(b[8:]) != seq {
 		return 0
 	}
-	return align4(int(n))
+	return nlattr.Align(int(n))
 }
 
 // withType completes an *Error with the request that it answers.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Numbers of linux/lwtunnel.h and linux/mpls_iptunnel.h.
@@ -46,7 +48,7 @@ func LabelStack(labels ...uint32) string {
 // outermost first.
 func MPLSEncap(labels ...uint32) string {
 	b := ne.AppendUint16(nil, encapMPLS)
-	return string(append(b, appendRaw(nil, mplsTunnelDst, LabelStack(labels...))...))
+	return string(append(b, nlattr.AppendRaw(nil, mplsTunnelDst, LabelStack(labels...))...))
 }
 
 // Labels are the labels of a stack, or of the Encap of an IP route that pushes
@@ -58,9 +60,9 @@ func Labels(family uint8, encap string) []uint32 {
 			return nil
 		}
 		c := attributes(stack[2:])
-		for stack = nil; c.next(); {
-			if c.typ == mplsTunnelDst {
-				stack = c.val
+		for stack = nil; c.Next(); {
+			if c.Type == mplsTunnelDst {
+				stack = c.Val
 			}
 		}
 	}
@@ -73,10 +75,10 @@ func Labels(family uint8, encap string) []uint32 {
 
 // label is the attribute as the first entry of an MPLS label stack.
 func (c *cursor) label() uint32 {
-	if !c.has(4) {
+	if !c.Has(4) {
 		return 0
 	}
-	return be.Uint32(c.val) >> mplsLabelShift
+	return be.Uint32(c.Val) >> mplsLabelShift
 }
 
 // encap collects the two attributes of an encapsulation without allocating
@@ -89,13 +91,13 @@ type encap struct {
 }
 
 func (e *encap) setType(c *cursor) {
-	e.typ = c.u16()
+	e.typ = c.U16()
 	e.has = true
 }
 
 func (e *encap) setData(c *cursor) {
 	if c.bounded() {
-		e.data = c.val
+		e.data = c.Val
 	}
 }
 
@@ -104,12 +106,12 @@ func (e *encap) setData(c *cursor) {
 func (e *encap) decode(c *cursor, family uint8) {
 	mpls := family == unix.AF_MPLS
 	switch {
-	case c.typ == unix.RTA_NEWDST && mpls:
+	case c.Type == unix.RTA_NEWDST && mpls:
 		e.setData(c)
 		e.labels = true
-	case c.typ == unix.RTA_ENCAP && !mpls:
+	case c.Type == unix.RTA_ENCAP && !mpls:
 		e.setData(c)
-	case c.typ == unix.RTA_ENCAP_TYPE && !mpls:
+	case c.Type == unix.RTA_ENCAP_TYPE && !mpls:
 		e.setType(c)
 	}
 }
@@ -133,7 +135,7 @@ func appendRouteEncap(b []byte, family uint8, s string) []byte {
 	if s == "" {
 		return b
 	}
-	return appendRaw(b, unix.RTA_NEWDST, s)
+	return nlattr.AppendRaw(b, unix.RTA_NEWDST, s)
 }
 
 // appendEncap appends a type and its attributes.
@@ -141,9 +143,9 @@ func appendEncap(b []byte, typeAttr, dataAttr uint16, s string) []byte {
 	if len(s) < 2 {
 		return b
 	}
-	b = appendRaw(b, typeAttr, s[:2])
+	b = nlattr.AppendRaw(b, typeAttr, s[:2])
 	if len(s) > 2 {
-		b = appendRaw(b, dataAttr|nlaFNested, s[2:])
+		b = nlattr.AppendRaw(b, dataAttr|nlaFNested, s[2:])
 	}
 	return b
 }
@@ -166,13 +168,13 @@ func (l *line) encap(family uint8, e string) {
 	switch typ {
 	case encapMPLS:
 		l.add(labelText(family, e))
-		for c.next() {
-			if c.typ == mplsTunnelTTL {
-				l.num("ttl", uint64(c.u8()))
+		for c.Next() {
+			if c.Type == mplsTunnelTTL {
+				l.num("ttl", uint64(c.U8()))
 			}
 		}
 	case encapIP, encapIP6:
-		for c.next() {
+		for c.Next() {
 			l.ipTunnel(&c)
 		}
 	default:
@@ -181,17 +183,17 @@ func (l *line) encap(family uint8, e string) {
 }
 
 func (l *line) ipTunnel(c *cursor) {
-	switch c.typ {
+	switch c.Type {
 	case ipTunnelID:
-		l.num("id", c.be64())
+		l.num("id", c.BE64())
 	case ipTunnelDst, ipTunnelSrc:
-		if a, ok := addrFrom(c.val); ok && a != netip.IPv4Unspecified() && a != netip.IPv6Unspecified() {
-			l.add(map[bool]string{true: "dst", false: "src"}[c.typ == ipTunnelDst], a.String())
+		if a, ok := addrFrom(c.Val); ok && a != netip.IPv4Unspecified() && a != netip.IPv6Unspecified() {
+			l.add(map[bool]string{true: "dst", false: "src"}[c.Type == ipTunnelDst], a.String())
 		}
 	case ipTunnelTTL:
-		l.num("ttl", uint64(c.u8()))
+		l.num("ttl", uint64(c.U8()))
 	case ipTunnelTOS:
-		l.num("tos", uint64(c.u8()))
+		l.num("tos", uint64(c.U8()))
 	}
 }
 

@@ -90,14 +90,14 @@ func (l *line) via(family uint8, gw netip.Addr) {
 
 func (l *line) metrics(m string) {
 	c := attributes([]byte(m))
-	for c.next() {
+	for c.Next() {
 		switch {
-		case c.typ == unix.RTAX_CC_ALGO:
-			l.add("congctl", c.str())
-		case c.typ == unix.RTAX_LOCK:
-			l.add("lock", hexNumber(uint64(c.u32())))
-		case len(c.val) == 4:
-			l.add(metricNames.of(c.typ), strconv.FormatUint(uint64(c.u32()), 10))
+		case c.Type == unix.RTAX_CC_ALGO:
+			l.add("congctl", c.Str())
+		case c.Type == unix.RTAX_LOCK:
+			l.add("lock", hexNumber(uint64(c.U32())))
+		case len(c.Val) == 4:
+			l.add(metricNames.of(c.Type), strconv.FormatUint(uint64(c.U32()), 10))
 		}
 	}
 }

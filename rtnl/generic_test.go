@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // getFamily asks the controller of generic netlink (linux/genetlink.h) for a
@@ -16,7 +18,7 @@ import (
 func getFamily(name string) []byte {
 	b := openMessage(nil, 0x10, unix.NLM_F_REQUEST, 0)
 	b = append(b, 3, 2, 0, 0)
-	return closeMessage(appendString(b, 2, name), 0)
+	return closeMessage(nlattr.AppendString(b, 2, name), 0)
 }
 
 // TestAsk holds that answers find their request among many, and that refusals

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // The canonical form of a multipath: for each hop, sorted, the ifindex (4
@@ -101,34 +103,34 @@ func (c *cursor) multipath(family uint8) string {
 		return ""
 	}
 	var hops []Hop
-	for b := c.val; len(b) >= unix.SizeofRtNexthop; {
+	for b := c.Val; len(b) >= unix.SizeofRtNexthop; {
 		n := int(ne.Uint16(b))
 		if n < unix.SizeofRtNexthop || n > len(b) {
-			c.fail("has a next hop of %d octets where %d are left", n, len(b))
+			c.Fail("has a next hop of %d octets where %d are left", n, len(b))
 			return ""
 		}
 		h := Hop{Flags: b[2], Weight: b[3], Oif: ne.Uint32(b[4:])}
 		var e encap
 		sub := attributes(b[unix.SizeofRtNexthop:n])
-		for sub.next() {
-			switch sub.typ {
+		for sub.Next() {
+			switch sub.Type {
 			case unix.RTA_GATEWAY:
 				h.Gateway = sub.addrOf(family)
 			case unix.RTA_VIA:
 				h.Gateway = sub.via()
 			case unix.RTA_FLOW:
-				h.Realm = sub.u32()
+				h.Realm = sub.U32()
 			case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 				e.decode(&sub, family)
 			}
 		}
-		if sub.err != nil {
-			c.err = fmt.Errorf("next hop: %w", sub.err)
+		if sub.Err != nil {
+			c.Err = fmt.Errorf("next hop: %w", sub.Err)
 			return ""
 		}
 		h.Encap = e.String()
 		hops = append(hops, h)
-		b = b[min(align4(n), len(b)):]
+		b = b[min(nlattr.Align(n), len(b)):]
 	}
 	return AppendHops(hops)
 }
@@ -144,7 +146,7 @@ func (r *Route) appendMultipath(b []byte, request bool) []byte {
 		hops = nil
 	}
 	start := len(b)
-	b = openAttr(b, unix.RTA_MULTIPATH)
+	b = nlattr.Open(b, unix.RTA_MULTIPATH)
 	for _, h := range hops {
 		if request {
 			h.Flags &^= hopStateFlags & 0xff
@@ -160,7 +162,7 @@ func (r *Route) appendMultipath(b []byte, request bool) []byte {
 		}
 		ne.PutUint16(b[at:], uint16(len(b)-at))
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 // metric is one attribute of RTA_METRICS.
@@ -177,19 +179,19 @@ func (r *Route) decodeMetrics(c *cursor) {
 	}
 	var others []metric
 	var lock uint32
-	sub := attributes(c.val)
-	for sub.next() {
-		switch sub.typ {
+	sub := attributes(c.Val)
+	for sub.Next() {
+		switch sub.Type {
 		case unix.RTAX_MTU:
-			r.MTU = sub.u32()
+			r.MTU = sub.U32()
 		case unix.RTAX_LOCK:
-			lock = sub.u32()
+			lock = sub.U32()
 		default:
-			others = append(others, metric{sub.typ, sub.val})
+			others = append(others, metric{sub.Type, sub.Val})
 		}
 	}
-	if sub.err != nil {
-		c.err = fmt.Errorf("metrics: %w", sub.err)
+	if sub.Err != nil {
+		c.Err = fmt.Errorf("metrics: %w", sub.Err)
 		return
 	}
 	r.MTULock = lock&(1<<unix.RTAX_MTU) != 0
@@ -205,7 +207,7 @@ func (r *Route) decodeMetrics(c *cursor) {
 		if i+1 < len(others) && others[i+1].typ == m.typ {
 			continue // the last one counts
 		}
-		b = appendRaw(b, m.typ, m.val)
+		b = nlattr.AppendRaw(b, m.typ, m.val)
 	}
 	r.Metrics = string(b)
 }
@@ -220,16 +222,16 @@ func (r *Route) appendMetrics(b []byte) []byte {
 		lock = 1 << unix.RTAX_MTU
 	}
 	start := len(b)
-	b = openAttr(b, unix.RTA_METRICS|nlaFNested)
+	b = nlattr.Open(b, unix.RTA_METRICS|nlaFNested)
 	body := len(b)
 	c := attributes([]byte(r.Metrics))
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.RTAX_LOCK:
-			lock |= c.u32()
+			lock |= c.U32()
 		case unix.RTAX_MTU: // has a field of its own
 		default:
-			b = appendRaw(b, c.typ, c.val)
+			b = nlattr.AppendRaw(b, c.Type, c.Val)
 		}
 	}
 	b = appendU32If(b, unix.RTAX_LOCK, lock)
@@ -237,5 +239,5 @@ func (r *Route) appendMetrics(b []byte) []byte {
 	if len(b) == body {
 		return b[:start]
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }

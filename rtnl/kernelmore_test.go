@@ -13,13 +13,15 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // idxVXLAN is a link of kind vxlan, whose attributes Link keeps as they are.
 const idxVXLAN = 120
 
 func newVXLAN() []byte {
-	data := appendBE16(appendU32(nil, 1, 5), 15, 4789) // IFLA_VXLAN_ID, IFLA_VXLAN_PORT
+	data := nlattr.AppendBE16(nlattr.AppendU32(nil, 1, 5), 15, 4789) // IFLA_VXLAN_ID, IFLA_VXLAN_PORT
 	return newLink(LinkRequest{Link: Link{Index: idxVXLAN, Name: "vx0", Kind: "vxlan", Data: string(data), Flags: unix.IFF_UP}, Set: LinkName | LinkUp})
 }
 
@@ -240,12 +242,12 @@ func sameEncap(got, want string) bool {
 	}
 	m := map[uint16]string{}
 	c := attributes([]byte(got[2:]))
-	for c.next() {
-		m[c.typ] = string(c.val)
+	for c.Next() {
+		m[c.Type] = string(c.Val)
 	}
 	c = attributes([]byte(want[2:]))
-	for c.next() {
-		if m[c.typ] != string(c.val) {
+	for c.Next() {
+		if m[c.Type] != string(c.Val) {
 			return false
 		}
 	}

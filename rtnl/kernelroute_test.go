@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 func newRoute(r Route) []byte {
@@ -32,7 +34,7 @@ var testRoutes = []Route{
 	{Dst: pfx("0.0.0.0/0"), Gateway: ipa("192.0.2.2"), Oif: idxUplink, Protocol: unix.RTPROT_STATIC, Priority: 10},
 	{Dst: pfx("10.1.0.0/16"), Oif: idxUplink, Scope: unix.RT_SCOPE_LINK, Protocol: 77, PrefSrc: ipa("192.0.2.1")},
 	{Dst: pfx("10.2.0.0/16"), Gateway: ipa("10.99.0.1"), Oif: idxUplink, Flags: unix.RTNH_F_ONLINK, Table: 1000, MTU: 1300, MTULock: true,
-		Metrics: string(appendU32(appendU32(nil, unix.RTAX_ADVMSS, 1200), unix.RTAX_INITCWND, 20))},
+		Metrics: string(nlattr.AppendU32(nlattr.AppendU32(nil, unix.RTAX_ADVMSS, 1200), unix.RTAX_INITCWND, 20))},
 	{Dst: pfx("10.3.0.0/16"), Type: unix.RTN_UNREACHABLE, TOS: 16},
 	{Dst: pfx("10.4.0.0/16"), Gateway: ipa("fe80::1"), Oif: idxUplink},
 	{Dst: pfx("10.5.0.0/16"), Multipath: AppendHops([]Hop{

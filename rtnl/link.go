@@ -30,7 +30,7 @@ var kinds = func() map[string]string {
 }()
 
 func (c *cursor) kind() string {
-	b := c.cstr()
+	b := c.CStr()
 	if k, ok := kinds[string(b)]; ok {
 		return k
 	}
@@ -105,11 +105,11 @@ func (d *linkDecoder) decode(body []byte) error {
 		d.requestFlags(flags, change)
 	}
 	c := attributes(body[unix.SizeofIfInfomsg:])
-	for c.next() {
+	for c.Next() {
 		d.attribute(&c)
 	}
-	if c.err != nil {
-		return c.err
+	if c.Err != nil {
+		return c.Err
 	}
 	return d.linkInfo()
 }
@@ -135,9 +135,9 @@ func (d *linkDecoder) seen(f LinkField) {
 
 func (d *linkDecoder) attribute(c *cursor) {
 	l := d.l
-	switch c.typ {
+	switch c.Type {
 	case unix.IFLA_IFNAME:
-		l.Name = c.str()
+		l.Name = c.Str()
 		d.seen(LinkName)
 	case unix.IFLA_ADDRESS:
 		l.Addr = c.hw()
@@ -150,7 +150,7 @@ func (d *linkDecoder) attribute(c *cursor) {
 		d.protInfo(c)
 	case unix.IFLA_NET_NS_FD:
 		if d.req != nil {
-			d.req.NSFD, d.req.HasNSFD = int(int32(c.u32())), true
+			d.req.NSFD, d.req.HasNSFD = int(int32(c.U32())), true
 		}
 	case unix.IFLA_BROADCAST, unix.IFLA_PERM_ADDRESS, unix.IFLA_LINK_NETNSID:
 		if d.req == nil {
@@ -163,37 +163,37 @@ func (d *linkDecoder) attribute(c *cursor) {
 
 // observed reads what only the kernel says.
 func (d *linkDecoder) observed(c *cursor) {
-	switch c.typ {
+	switch c.Type {
 	case unix.IFLA_BROADCAST:
 		d.l.Broadcast = c.hw()
 	case unix.IFLA_PERM_ADDRESS:
 		d.l.PermAddr = c.hw()
 	case unix.IFLA_LINK_NETNSID:
-		d.l.ParentNSID = int32(c.u32())
+		d.l.ParentNSID = int32(c.U32())
 	}
 }
 
 // number reads an attribute that the field table knows.
 func (d *linkDecoder) number(c *cursor, where place) {
-	if c.typ >= wideAttr {
+	if c.Type >= wideAttr {
 		return
 	}
-	f := fieldAt[where][c.typ]
+	f := fieldAt[where][c.Type]
 	if f == nil || f.bit == 0 && d.req != nil {
 		return
 	}
 	var v uint64
 	switch f.form {
 	case formU8:
-		v = uint64(c.u8())
+		v = uint64(c.U8())
 	case formU16:
-		v = uint64(c.u16())
+		v = uint64(c.U16())
 	case formBE16:
-		v = uint64(c.be16())
+		v = uint64(c.BE16())
 	case formU32:
-		v = uint64(c.u32())
+		v = uint64(c.U32())
 	case formU64:
-		v = c.u64()
+		v = c.U64()
 	}
 	f.set(d.l, v)
 	d.seen(f.bit)
@@ -201,10 +201,10 @@ func (d *linkDecoder) number(c *cursor, where place) {
 
 func (d *linkDecoder) numbers(b []byte, where place) error {
 	c := attributes(b)
-	for c.next() {
+	for c.Next() {
 		d.number(&c, where)
 	}
-	return c.err
+	return c.Err
 }
 
 // afSpec reads IFLA_AF_SPEC, whose attributes are address families. In a
@@ -213,19 +213,19 @@ func (d *linkDecoder) afSpec(c *cursor) {
 	if d.l.Family == unix.AF_BRIDGE {
 		return
 	}
-	sub := attributes(c.val)
-	for sub.next() {
-		if sub.typ == unix.AF_INET6 {
-			sub.err = d.numbers(sub.val, inAFSpec)
+	sub := attributes(c.Val)
+	for sub.Next() {
+		if sub.Type == unix.AF_INET6 {
+			sub.Err = d.numbers(sub.Val, inAFSpec)
 		}
 	}
-	c.nested("af_spec", sub.err)
+	c.nested("af_spec", sub.Err)
 }
 
 // nested makes the error of a nest that of the message.
 func (c *cursor) nested(name string, err error) {
-	if err != nil && c.err == nil {
-		c.err = fmt.Errorf("%s: %w", name, err)
+	if err != nil && c.Err == nil {
+		c.Err = fmt.Errorf("%s: %w", name, err)
 	}
 }
 
@@ -235,26 +235,26 @@ func (d *linkDecoder) protInfo(c *cursor) {
 		return
 	}
 	d.l.PortKind = kindBridge
-	c.nested("protinfo", d.numbers(c.val, inPort))
+	c.nested("protinfo", d.numbers(c.Val, inPort))
 }
 
 func (d *linkDecoder) collectInfo(c *cursor) {
-	sub := attributes(c.val)
-	for sub.next() {
-		switch sub.typ {
+	sub := attributes(c.Val)
+	for sub.Next() {
+		switch sub.Type {
 		case unix.IFLA_INFO_KIND:
 			d.l.Kind = sub.kind()
 		case unix.IFLA_INFO_DATA:
-			d.data, d.hasData = sub.val, true
+			d.data, d.hasData = sub.Val, true
 		case unix.IFLA_INFO_SLAVE_KIND:
 			if d.l.Family != unix.AF_BRIDGE {
 				d.l.PortKind = sub.kind()
 			}
 		case unix.IFLA_INFO_SLAVE_DATA:
-			d.slaveData, d.hasSlaveData = sub.val, true
+			d.slaveData, d.hasSlaveData = sub.Val, true
 		}
 	}
-	c.nested("linkinfo", sub.err)
+	c.nested("linkinfo", sub.Err)
 }
 
 func (d *linkDecoder) linkInfo() error {
@@ -288,10 +288,10 @@ func (d *linkDecoder) linkInfo() error {
 func (d *linkDecoder) vlan() error {
 	v := &d.l.VLAN
 	c := attributes(d.data)
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.IFLA_VLAN_FLAGS: // struct ifla_vlan_flags: flags and mask
-			v.Flags = c.u32()
+			v.Flags = c.U32()
 			d.seen(VLANFlags)
 		case unix.IFLA_VLAN_INGRESS_QOS:
 			v.Ingress = c.mappings()
@@ -303,7 +303,7 @@ func (d *linkDecoder) vlan() error {
 			d.number(&c, inVLAN)
 		}
 	}
-	return c.err
+	return c.Err
 }
 
 // mappings joins the attributes of IFLA_VLAN_*GRESS_QOS.
@@ -312,39 +312,39 @@ func (c *cursor) mappings() string {
 		return ""
 	}
 	var m []byte
-	sub := attributes(c.val)
-	for sub.next() {
-		if sub.typ == unix.IFLA_VLAN_QOS_MAPPING && sub.has(sizeofQoSMapping) {
-			m = append(m, sub.val[:sizeofQoSMapping]...)
+	sub := attributes(c.Val)
+	for sub.Next() {
+		if sub.Type == unix.IFLA_VLAN_QOS_MAPPING && sub.Has(sizeofQoSMapping) {
+			m = append(m, sub.Val[:sizeofQoSMapping]...)
 		}
 	}
-	c.nested("priority mapping", sub.err)
+	c.nested("priority mapping", sub.Err)
 	return string(m)
 }
 
 // vethPeer reads VETH_INFO_PEER: a link message without a netlink header.
 func (d *linkDecoder) vethPeer() error {
 	c := attributes(d.data)
-	for c.next() {
-		if c.typ != vethInfoPeer || !c.has(unix.SizeofIfInfomsg) {
+	for c.Next() {
+		if c.Type != vethInfoPeer || !c.Has(unix.SizeofIfInfomsg) {
 			continue
 		}
-		p := &VethPeer{Index: ne.Uint32(c.val[4:])}
-		sub := attributes(c.val[unix.SizeofIfInfomsg:])
-		for sub.next() {
-			switch sub.typ {
+		p := &VethPeer{Index: ne.Uint32(c.Val[4:])}
+		sub := attributes(c.Val[unix.SizeofIfInfomsg:])
+		for sub.Next() {
+			switch sub.Type {
 			case unix.IFLA_IFNAME:
-				p.Name = sub.str()
+				p.Name = sub.Str()
 			case unix.IFLA_ADDRESS:
 				p.Addr = sub.hw()
 			case unix.IFLA_MTU:
-				p.MTU = sub.u32()
+				p.MTU = sub.U32()
 			case unix.IFLA_NET_NS_FD:
-				p.NSFD, p.HasNSFD = int(int32(sub.u32())), true
+				p.NSFD, p.HasNSFD = int(int32(sub.U32())), true
 			}
 		}
-		c.nested("peer", sub.err)
+		c.nested("peer", sub.Err)
 		d.req.Peer = p
 	}
-	return c.err
+	return c.Err
 }

@@ -1,5 +1,7 @@
 package rtnl
 
+import "netbraid/rtnl/nlattr"
+
 import "golang.org/x/sys/unix"
 
 // appendIfInfo appends struct ifinfomsg.
@@ -40,21 +42,21 @@ func AppendLink(b []byte, typ, flags uint16, seq uint32, r *LinkRequest) []byte 
 	change := set.flags()
 	b = appendIfInfo(b, r.Family, 0, r.Index, r.Flags&change, change)
 	if set&LinkName != 0 || r.Index == 0 && r.Name != "" {
-		b = appendString(b, unix.IFLA_IFNAME, r.Name)
+		b = nlattr.AppendString(b, unix.IFLA_IFNAME, r.Name)
 	}
 	if typ == unix.RTM_DELLINK {
 		if set&LinkGroup != 0 {
-			b = appendU32(b, unix.IFLA_GROUP, r.Group)
+			b = nlattr.AppendU32(b, unix.IFLA_GROUP, r.Group)
 		}
 		return closeMessage(b, start)
 	}
 	if set&LinkAddr != 0 {
-		b = appendRaw(b, unix.IFLA_ADDRESS, r.Addr.B[:min(int(r.Addr.Len), len(r.Addr.B))])
+		b = nlattr.AppendRaw(b, unix.IFLA_ADDRESS, r.Addr.B[:min(int(r.Addr.Len), len(r.Addr.B))])
 	}
 	b = appendNumbers(b, inLink, &r.Link, set, false)
 	b = appendAFSpec(b, &r.Link, set)
 	if r.HasNSFD {
-		b = appendU32(b, unix.IFLA_NET_NS_FD, uint32(int32(r.NSFD)))
+		b = nlattr.AppendU32(b, unix.IFLA_NET_NS_FD, uint32(int32(r.NSFD)))
 	}
 	b = appendRequestInfo(b, r, set, flags&unix.NLM_F_CREATE != 0)
 	return closeMessage(b, start)
@@ -79,18 +81,18 @@ func appendRequestInfo(b []byte, r *LinkRequest, set LinkField, create bool) []b
 		return b
 	}
 	start := len(b)
-	b = openAttr(b, unix.IFLA_LINKINFO|nlaFNested)
+	b = nlattr.Open(b, unix.IFLA_LINKINFO|nlaFNested)
 	if kind != "" {
-		b = appendString(b, unix.IFLA_INFO_KIND, kind)
+		b = nlattr.AppendString(b, unix.IFLA_INFO_KIND, kind)
 		b = appendRequestData(b, kind, r, set, create)
 	}
 	if port != "" {
-		b = appendString(b, unix.IFLA_INFO_SLAVE_KIND, port)
+		b = nlattr.AppendString(b, unix.IFLA_INFO_SLAVE_KIND, port)
 		if port == kindBridge && set&PortFields != 0 {
 			b = appendPort(b, unix.IFLA_INFO_SLAVE_DATA|nlaFNested, &r.Link, set, false)
 		}
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 // impliedKind is the kind whose attributes are in set.
@@ -110,7 +112,7 @@ func impliedKind(set LinkField) string {
 
 func appendRequestData(b []byte, kind string, r *LinkRequest, set LinkField, create bool) []byte {
 	start := len(b)
-	b = openAttr(b, unix.IFLA_INFO_DATA|nlaFNested)
+	b = nlattr.Open(b, unix.IFLA_INFO_DATA|nlaFNested)
 	body := len(b)
 	switch where := kindPlace(kind); {
 	case where == inVLAN:
@@ -127,22 +129,22 @@ func appendRequestData(b []byte, kind string, r *LinkRequest, set LinkField, cre
 	if len(b) == body {
 		return b[:start]
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 func appendPeer(b []byte, p *VethPeer) []byte {
 	start := len(b)
-	b = openAttr(b, vethInfoPeer|nlaFNested)
+	b = nlattr.Open(b, vethInfoPeer|nlaFNested)
 	b = appendIfInfo(b, unix.AF_UNSPEC, 0, p.Index, 0, 0)
 	if p.Name != "" {
-		b = appendString(b, unix.IFLA_IFNAME, p.Name)
+		b = nlattr.AppendString(b, unix.IFLA_IFNAME, p.Name)
 	}
 	b = appendHW(b, unix.IFLA_ADDRESS, p.Addr)
 	b = appendU32If(b, unix.IFLA_MTU, p.MTU)
 	if p.HasNSFD {
-		b = appendU32(b, unix.IFLA_NET_NS_FD, uint32(int32(p.NSFD)))
+		b = nlattr.AppendU32(b, unix.IFLA_NET_NS_FD, uint32(int32(p.NSFD)))
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 // appendNumbers appends the numbers of one nest: those of set, and with
@@ -155,15 +157,15 @@ func appendNumbers(b []byte, where place, l *Link, set LinkField, observed bool)
 		v := f.get(l)
 		switch f.form {
 		case formU8:
-			b = appendU8(b, f.attr, uint8(v))
+			b = nlattr.AppendU8(b, f.attr, uint8(v))
 		case formU16:
-			b = appendU16(b, f.attr, uint16(v))
+			b = nlattr.AppendU16(b, f.attr, uint16(v))
 		case formBE16:
-			b = appendBE16(b, f.attr, uint16(v))
+			b = nlattr.AppendBE16(b, f.attr, uint16(v))
 		case formU32:
-			b = appendU32(b, f.attr, uint32(v))
+			b = nlattr.AppendU32(b, f.attr, uint32(v))
 		case formU64:
-			b = appendU64(b, f.attr, v)
+			b = nlattr.AppendU64(b, f.attr, v)
 		}
 	}
 	return b
@@ -174,27 +176,27 @@ func appendAFSpec(b []byte, l *Link, set LinkField) []byte {
 		return b
 	}
 	start := len(b)
-	b = openAttr(b, unix.IFLA_AF_SPEC|nlaFNested)
+	b = nlattr.Open(b, unix.IFLA_AF_SPEC|nlaFNested)
 	inet6 := len(b)
-	b = openAttr(b, unix.AF_INET6|nlaFNested)
+	b = nlattr.Open(b, unix.AF_INET6|nlaFNested)
 	b = appendNumbers(b, inAFSpec, l, set, false)
-	b = closeAttr(b, inet6)
-	return closeAttr(b, start)
+	b = nlattr.Close(b, inet6)
+	return nlattr.Close(b, start)
 }
 
 func appendPort(b []byte, attr uint16, l *Link, set LinkField, observed bool) []byte {
 	start := len(b)
-	b = openAttr(b, attr)
+	b = nlattr.Open(b, attr)
 	b = appendNumbers(b, inPort, l, set, observed)
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 func appendVLAN(b []byte, l *Link, set LinkField, mask uint32) []byte {
 	b = appendNumbers(b, inVLAN, l, set, false)
 	if set&VLANFlags != 0 {
 		start := len(b)
-		b = ne.AppendUint32(openAttr(b, unix.IFLA_VLAN_FLAGS), l.VLAN.Flags)
-		b = closeAttr(ne.AppendUint32(b, mask), start)
+		b = ne.AppendUint32(nlattr.Open(b, unix.IFLA_VLAN_FLAGS), l.VLAN.Flags)
+		b = nlattr.Close(ne.AppendUint32(b, mask), start)
 	}
 	if set&VLANIngress != 0 {
 		b = appendMappings(b, unix.IFLA_VLAN_INGRESS_QOS, l.VLAN.Ingress)
@@ -207,11 +209,11 @@ func appendVLAN(b []byte, l *Link, set LinkField, mask uint32) []byte {
 
 func appendMappings(b []byte, attr uint16, m string) []byte {
 	start := len(b)
-	b = openAttr(b, attr|nlaFNested)
+	b = nlattr.Open(b, attr|nlaFNested)
 	for ; len(m) >= sizeofQoSMapping; m = m[sizeofQoSMapping:] {
-		b = appendRaw(b, unix.IFLA_VLAN_QOS_MAPPING, m[:sizeofQoSMapping])
+		b = nlattr.AppendRaw(b, unix.IFLA_VLAN_QOS_MAPPING, m[:sizeofQoSMapping])
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 // AppendLinkInfo appends a message about l as the kernel would announce or
@@ -221,7 +223,7 @@ func AppendLinkInfo(b []byte, typ, flags uint16, seq uint32, l *Link) []byte {
 	start := len(b)
 	b = openMessage(b, typ, flags, seq)
 	b = appendIfInfo(b, l.Family, l.Type, l.Index, l.Flags, 0)
-	b = appendString(b, unix.IFLA_IFNAME, l.Name)
+	b = nlattr.AppendString(b, unix.IFLA_IFNAME, l.Name)
 	set := AllLinkFields &^ (LinkMaster | LinkParent)
 	if l.Master != 0 {
 		set |= LinkMaster
@@ -234,7 +236,7 @@ func AppendLinkInfo(b []byte, typ, flags uint16, seq uint32, l *Link) []byte {
 	b = appendHW(b, unix.IFLA_BROADCAST, l.Broadcast)
 	b = appendHW(b, unix.IFLA_PERM_ADDRESS, l.PermAddr)
 	if l.ParentNSID != -1 {
-		b = appendU32(b, unix.IFLA_LINK_NETNSID, uint32(l.ParentNSID))
+		b = nlattr.AppendU32(b, unix.IFLA_LINK_NETNSID, uint32(l.ParentNSID))
 	}
 	b = appendAFSpec(b, l, set)
 	bridge := l.Family == unix.AF_BRIDGE
@@ -245,18 +247,18 @@ func AppendLinkInfo(b []byte, typ, flags uint16, seq uint32, l *Link) []byte {
 		return closeMessage(b, start)
 	}
 	info := len(b)
-	b = openAttr(b, unix.IFLA_LINKINFO)
+	b = nlattr.Open(b, unix.IFLA_LINKINFO)
 	if l.Kind != "" {
-		b = appendString(b, unix.IFLA_INFO_KIND, l.Kind)
+		b = nlattr.AppendString(b, unix.IFLA_INFO_KIND, l.Kind)
 		b = appendInfoData(b, l, set)
 	}
 	if !bridge && l.PortKind != "" {
-		b = appendString(b, unix.IFLA_INFO_SLAVE_KIND, l.PortKind)
+		b = nlattr.AppendString(b, unix.IFLA_INFO_SLAVE_KIND, l.PortKind)
 		if l.PortKind == kindBridge {
 			b = appendPort(b, unix.IFLA_INFO_SLAVE_DATA, l, set, true)
 		}
 	}
-	b = closeAttr(b, info)
+	b = nlattr.Close(b, info)
 	return closeMessage(b, start)
 }
 
@@ -266,7 +268,7 @@ func appendInfoData(b []byte, l *Link, set LinkField) []byte {
 		return b
 	}
 	start := len(b)
-	b = openAttr(b, unix.IFLA_INFO_DATA)
+	b = nlattr.Open(b, unix.IFLA_INFO_DATA)
 	switch where {
 	case 0:
 		b = append(b, l.Data...)
@@ -275,5 +277,5 @@ func appendInfoData(b []byte, l *Link, set LinkField) []byte {
 	default:
 		b = appendNumbers(b, where, l, set, true)
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }

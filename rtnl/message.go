@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Header is a netlink message header (struct nlmsghdr, linux/netlink.h).
@@ -35,7 +37,7 @@ func NextMessage(b []byte) (h Header, body, rest []byte, err error) {
 		return h, nil, nil, fmt.Errorf("rtnl: message of type %d claims %d octets of %d: %w", h.Type, h.Len, len(b), io.ErrUnexpectedEOF)
 	}
 	n := int(h.Len)
-	return h, b[unix.SizeofNlMsghdr:n], b[min(align4(n), len(b)):], nil
+	return h, b[unix.SizeofNlMsghdr:n], b[min(nlattr.Align(n), len(b)):], nil
 }
 
 // openMessage begins a message; closeMessage writes its length.
@@ -53,7 +55,7 @@ func appendHeader(b []byte, h Header) []byte {
 
 func closeMessage(b []byte, start int) []byte {
 	ne.PutUint32(b[start:], uint32(len(b)-start))
-	return pad(b, start)
+	return nlattr.Pad(b, start)
 }
 
 // AppendDone appends the NLMSG_DONE that ends a dump. Errno is a positive
@@ -79,7 +81,7 @@ func AppendError(b []byte, seq uint32, errno int, req Header, extack string) []b
 	b = ne.AppendUint32(b, uint32(int32(-errno)))
 	b = appendHeader(b, req)
 	if extack != "" {
-		b = appendString(b, unix.NLMSGERR_ATTR_MSG, extack)
+		b = nlattr.AppendString(b, unix.NLMSGERR_ATTR_MSG, extack)
 	}
 	return closeMessage(b, start)
 }
@@ -111,9 +113,9 @@ func parseAck(body []byte, attrs int) (errno int, extack string, err error) {
 		return 0, "", fmt.Errorf("rtnl: acknowledgement with the impossible code %d", e)
 	}
 	c := attributes(body[attrs:])
-	for c.next() {
-		if c.typ == unix.NLMSGERR_ATTR_MSG {
-			extack = c.str()
+	for c.Next() {
+		if c.Type == unix.NLMSGERR_ATTR_MSG {
+			extack = c.Str()
 		}
 	}
 	return errno, extack, nil
@@ -210,7 +212,7 @@ func AppendDumpRequest(b []byte, kind Kind, seq uint32, f Filter) []byte {
 	case KindLink:
 		b = openMessage(b, unix.RTM_GETLINK, flags, seq)
 		b = appendIfInfo(b, f.Family, 0, 0, 0, 0)
-		b = appendU32(b, unix.IFLA_EXT_MASK, rtextFilterSkipStats)
+		b = nlattr.AppendU32(b, unix.IFLA_EXT_MASK, rtextFilterSkipStats)
 		b = appendU32If(b, unix.IFLA_MASTER, f.Index)
 	case KindAddr:
 		b = openMessage(b, unix.RTM_GETADDR, flags, seq)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // DecodeNeigh reads the body of RTM_NEWNEIGH or RTM_DELNEIGH (struct ndmsg,
@@ -19,34 +21,34 @@ func DecodeNeigh(body []byte, n *Neigh) error {
 	n.State = ne.Uint16(body[8:])
 	n.Flags, n.Type = body[10], body[11]
 	c := attributes(body[sizeofNdMsg:])
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.NDA_DST:
 			n.Dst = c.addrOf(n.Family)
 		case unix.NDA_LLADDR:
 			n.LLAddr = c.hw()
 		case unix.NDA_VLAN:
-			n.VLAN = c.u16()
+			n.VLAN = c.U16()
 		case unix.NDA_PORT:
-			n.Port = c.be16()
+			n.Port = c.BE16()
 		case unix.NDA_VNI:
-			n.VNI = c.u32()
+			n.VNI = c.U32()
 		case unix.NDA_SRC_VNI:
-			n.SrcVNI = c.u32()
+			n.SrcVNI = c.U32()
 		case unix.NDA_IFINDEX:
-			n.Via = c.u32()
+			n.Via = c.U32()
 		case ndaNHID:
-			n.NHID = c.u32()
+			n.NHID = c.U32()
 		case unix.NDA_MASTER:
-			n.Master = c.u32()
+			n.Master = c.U32()
 		case ndaProtocol:
-			n.Protocol = c.u8()
+			n.Protocol = c.U8()
 		case ndaFlagsExt:
-			n.ExtFlags = c.u32()
+			n.ExtFlags = c.U32()
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode neighbour: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode neighbour: %w", c.Err)
 	}
 	return nil
 }
@@ -63,10 +65,10 @@ func AppendNeigh(b []byte, typ, flags uint16, seq uint32, n *Neigh) []byte {
 	b = appendAddr(b, unix.NDA_DST, n.Dst)
 	b = appendHW(b, unix.NDA_LLADDR, n.LLAddr)
 	if n.VLAN != 0 {
-		b = appendU16(b, unix.NDA_VLAN, n.VLAN)
+		b = nlattr.AppendU16(b, unix.NDA_VLAN, n.VLAN)
 	}
 	if n.Port != 0 {
-		b = appendBE16(b, unix.NDA_PORT, n.Port)
+		b = nlattr.AppendBE16(b, unix.NDA_PORT, n.Port)
 	}
 	b = appendU32If(b, unix.NDA_VNI, n.VNI)
 	b = appendU32If(b, unix.NDA_SRC_VNI, n.SrcVNI)

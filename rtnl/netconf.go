@@ -3,6 +3,8 @@ package rtnl
 import (
 	"fmt"
 	"strconv"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Numbers of linux/netconf.h.
@@ -105,20 +107,20 @@ func DecodeNetconf(body []byte, n *Netconf) error {
 	}
 	n.Family = body[0]
 	c := attributes(body[min(sizeofNetconfMsg, len(body)):])
-	for c.next() {
-		if c.typ == netconfaIfindex {
-			n.Index = int32(c.u32())
+	for c.Next() {
+		if c.Type == netconfaIfindex {
+			n.Index = int32(c.U32())
 			continue
 		}
 		for i := range netconfFields {
-			if f := &netconfFields[i]; f.attr == c.typ {
+			if f := &netconfFields[i]; f.attr == c.Type {
 				n.Known |= f.bit
-				*f.at(n) = int32(c.u32())
+				*f.at(n) = int32(c.U32())
 			}
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode netconf: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode netconf: %w", c.Err)
 	}
 	return nil
 }
@@ -131,11 +133,11 @@ func AppendNetconf(b []byte, typ, flags uint16, seq uint32, n *Netconf) []byte {
 	b = openMessage(b, typ, flags, seq)
 	b = append(b, n.Family, 0, 0, 0)
 	if n.Index != 0 {
-		b = appendU32(b, netconfaIfindex, uint32(n.Index))
+		b = nlattr.AppendU32(b, netconfaIfindex, uint32(n.Index))
 	}
 	for i := range netconfFields {
 		if f := &netconfFields[i]; n.Known&f.bit != 0 {
-			b = appendU32(b, f.attr, uint32(*f.at(n)))
+			b = nlattr.AppendU32(b, f.attr, uint32(*f.at(n)))
 		}
 	}
 	return closeMessage(b, start)

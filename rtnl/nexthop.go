@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // DecodeNexthop reads the body of RTM_NEWNEXTHOP or RTM_DELNEXTHOP (struct
@@ -18,24 +20,24 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 	var e encap
 	var op uint32
 	c := attributes(body[sizeofNhMsg:])
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.NHA_ID:
-			n.ID = c.u32()
+			n.ID = c.U32()
 		case unix.NHA_GROUP:
 			n.Group = c.raw()
 		case unix.NHA_GROUP_TYPE:
-			n.GroupType = c.u16()
+			n.GroupType = c.U16()
 		case unix.NHA_BLACKHOLE:
 			n.Blackhole = true
 		case nhaResGroup:
 			n.Resilient.decode(&c)
 		case nhaOpFlags:
-			op = c.u32()
+			op = c.U32()
 		case nhaFDB:
 			n.FDB = true
 		case unix.NHA_OIF:
-			n.Oif = c.u32()
+			n.Oif = c.U32()
 		case unix.NHA_GATEWAY:
 			n.Gateway = c.addrOf(unix.AF_UNSPEC)
 		case unix.NHA_ENCAP_TYPE:
@@ -44,8 +46,8 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 			e.setData(&c)
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode next hop: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode next hop: %w", c.Err)
 	}
 	n.Encap = e.String()
 	if op&opGroupReservedIsZero == 0 {
@@ -55,18 +57,18 @@ func DecodeNexthop(body []byte, n *Nexthop) error {
 }
 
 func (r *Resilient) decode(c *cursor) {
-	sub := attributes(c.val)
-	for sub.next() {
-		switch sub.typ {
+	sub := attributes(c.Val)
+	for sub.Next() {
+		switch sub.Type {
 		case nhaResBuckets:
-			r.Buckets = sub.u16()
+			r.Buckets = sub.U16()
 		case nhaResIdle:
-			r.IdleTimer = sub.u32()
+			r.IdleTimer = sub.U32()
 		case nhaResUnbalanced:
-			r.UnbalancedTimer = sub.u32()
+			r.UnbalancedTimer = sub.U32()
 		}
 	}
-	c.nested("resilient group", sub.err)
+	c.nested("resilient group", sub.Err)
 }
 
 // groupOfOld clears what kernels before 6.10 leave in the reserved octets of a
@@ -116,7 +118,7 @@ func AppendNexthop(b []byte, typ, flags uint16, seq uint32, n *Nexthop) []byte {
 	request := flags&unix.NLM_F_REQUEST != 0
 	if request && typ == unix.RTM_DELNEXTHOP {
 		b = append(b, n.Family, 0, 0, 0, 0, 0, 0, 0)
-		b = appendU32(b, unix.NHA_ID, n.ID)
+		b = nlattr.AppendU32(b, unix.NHA_ID, n.ID)
 		return closeMessage(b, start)
 	}
 	scope, nhFlags := n.Scope, n.Flags
@@ -127,20 +129,20 @@ func AppendNexthop(b []byte, typ, flags uint16, seq uint32, n *Nexthop) []byte {
 	b = ne.AppendUint32(b, nhFlags)
 	b = appendU32If(b, unix.NHA_ID, n.ID)
 	if n.Group != "" {
-		b = appendRaw(b, unix.NHA_GROUP, n.Group)
+		b = nlattr.AppendRaw(b, unix.NHA_GROUP, n.Group)
 		if !request && groupOfOld(n.Group) != n.Group {
-			b = appendU32(b, nhaOpFlags, opGroupReservedIsZero)
+			b = nlattr.AppendU32(b, nhaOpFlags, opGroupReservedIsZero)
 		}
 	}
 	if n.GroupType != 0 {
-		b = appendU16(b, unix.NHA_GROUP_TYPE, n.GroupType)
+		b = nlattr.AppendU16(b, unix.NHA_GROUP_TYPE, n.GroupType)
 	}
 	b = n.Resilient.append(b)
 	if n.Blackhole {
-		b = appendRaw(b, unix.NHA_BLACKHOLE, "")
+		b = nlattr.AppendRaw(b, unix.NHA_BLACKHOLE, "")
 	}
 	if n.FDB {
-		b = appendRaw(b, nhaFDB, "")
+		b = nlattr.AppendRaw(b, nhaFDB, "")
 	}
 	b = appendU32If(b, unix.NHA_OIF, n.Oif)
 	b = appendAddr(b, unix.NHA_GATEWAY, n.Gateway)
@@ -154,11 +156,11 @@ func (r Resilient) append(b []byte) []byte {
 		return b
 	}
 	start := len(b)
-	b = openAttr(b, nhaResGroup|nlaFNested)
+	b = nlattr.Open(b, nhaResGroup|nlaFNested)
 	if r.Buckets != 0 {
-		b = appendU16(b, nhaResBuckets, r.Buckets)
+		b = nlattr.AppendU16(b, nhaResBuckets, r.Buckets)
 	}
 	b = appendU32If(b, nhaResIdle, r.IdleTimer)
 	b = appendU32If(b, nhaResUnbalanced, r.UnbalancedTimer)
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Sizes of the notification reader.
@@ -248,12 +250,12 @@ func (n *Notifier) fromKernel() ([][]byte, error) {
 func join(datagrams [][]byte) []byte {
 	size := 0
 	for _, b := range datagrams {
-		size += align4(len(b))
+		size += nlattr.Align(len(b))
 	}
 	batch := make([]byte, 0, size)
 	for _, b := range datagrams {
 		at := len(batch)
-		batch = pad(append(batch, b...), at)
+		batch = nlattr.Pad(append(batch, b...), at)
 	}
 	return batch
 }

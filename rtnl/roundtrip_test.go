@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"netbraid/rtnl/nlattr"
 )
 
 var compareAddrs = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
@@ -178,7 +180,7 @@ func drawMetrics(t *rapid.T) string {
 		if typ == unix.RTAX_LOCK {
 			v = v&^(1<<unix.RTAX_MTU) | 1
 		}
-		b = appendU32(b, typ, v)
+		b = nlattr.AppendU32(b, typ, v)
 	}
 	return string(b)
 }

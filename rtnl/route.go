@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // hopStateFlags are the RTNH_F_* that report the state of a next hop; a
@@ -30,8 +32,8 @@ func DecodeRoute(body []byte, r *Route) error {
 	dstLen, srcLen := body[1], body[2]
 	var e encap
 	c := attributes(body[unix.SizeofRtMsg:])
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.RTA_DST:
 			if r.Family == unix.AF_MPLS {
 				r.Label = c.label()
@@ -43,41 +45,41 @@ func DecodeRoute(body []byte, r *Route) error {
 				r.Src = c.selector(r.Family, srcLen)
 			}
 		case unix.RTA_OIF:
-			r.Oif = c.u32()
+			r.Oif = c.U32()
 		case unix.RTA_GATEWAY:
 			r.Gateway = c.addrOf(r.Family)
 		case unix.RTA_VIA:
 			r.Gateway = c.via()
 		case unix.RTA_PRIORITY:
-			r.Priority = c.u32()
+			r.Priority = c.U32()
 		case unix.RTA_PREFSRC:
 			r.PrefSrc = c.addrOf(r.Family)
 		case unix.RTA_TABLE:
-			r.Table = c.u32()
+			r.Table = c.U32()
 		case unix.RTA_METRICS:
 			r.decodeMetrics(&c)
 		case unix.RTA_MULTIPATH:
 			r.Multipath = c.multipath(r.Family)
 		case unix.RTA_PREF:
-			r.Pref = c.u8()
+			r.Pref = c.U8()
 		case unix.RTA_EXPIRES, unix.RTA_CACHEINFO:
 			r.decodeExpires(&c)
 		case rtaNHID:
-			r.NHID = c.u32()
+			r.NHID = c.U32()
 		case unix.RTA_ENCAP_TYPE, unix.RTA_ENCAP, unix.RTA_NEWDST:
 			e.decode(&c, r.Family)
 		case unix.RTA_IIF, unix.RTA_FLOW, unix.RTA_TTL_PROPAGATE:
 			r.decodeMore(&c)
 		}
 	}
-	if !r.Dst.IsValid() && c.err == nil {
+	if !r.Dst.IsValid() && c.Err == nil {
 		var ok bool
 		if r.Dst, ok = unspecified(r.Family, dstLen); !ok {
-			c.err = fmt.Errorf("prefix length %d of family %d", dstLen, r.Family)
+			c.Err = fmt.Errorf("prefix length %d of family %d", dstLen, r.Family)
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode route: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode route: %w", c.Err)
 	}
 	r.Encap = e.String()
 	return nil
@@ -85,13 +87,13 @@ func DecodeRoute(body []byte, r *Route) error {
 
 // decodeMore reads the attributes that few routes have.
 func (r *Route) decodeMore(c *cursor) {
-	switch c.typ {
+	switch c.Type {
 	case unix.RTA_IIF:
-		r.Iif = c.u32()
+		r.Iif = c.U32()
 	case unix.RTA_FLOW:
-		r.Realm = c.u32()
+		r.Realm = c.U32()
 	case unix.RTA_TTL_PROPAGATE:
-		if c.u8() == 0 {
+		if c.U8() == 0 {
 			r.TTLProp = 1
 		} else {
 			r.TTLProp = 2
@@ -107,14 +109,14 @@ func (r *Route) decodeExpires(c *cursor) {
 	if r.Family == familyIPMR || r.Family == familyIP6MR {
 		return
 	}
-	if c.typ == unix.RTA_EXPIRES {
-		r.Expires = c.u32()
+	if c.Type == unix.RTA_EXPIRES {
+		r.Expires = c.U32()
 		return
 	}
-	if !c.has(offCacheExpires + 4) {
+	if !c.Has(offCacheExpires + 4) {
 		return
 	}
-	switch ticks := int32(ne.Uint32(c.val[offCacheExpires:])); {
+	switch ticks := int32(ne.Uint32(c.Val[offCacheExpires:])); {
 	case ticks > 0:
 		r.Expires = (uint32(ticks) + userHZ - 1) / userHZ
 	case ticks < 0:
@@ -151,7 +153,7 @@ func AppendRoute(b []byte, typ, flags uint16, seq uint32, r *Route) []byte {
 	}
 	// The MPLS code of the kernel refuses attributes that it does not know.
 	if r.Family != unix.AF_MPLS || r.Table >= 256 {
-		b = appendU32(b, unix.RTA_TABLE, r.Table)
+		b = nlattr.AppendU32(b, unix.RTA_TABLE, r.Table)
 	}
 	b = appendU32If(b, unix.RTA_PRIORITY, r.Priority)
 	b = appendAddr(b, unix.RTA_PREFSRC, r.PrefSrc)
@@ -164,7 +166,7 @@ func AppendRoute(b []byte, typ, flags uint16, seq uint32, r *Route) []byte {
 	b = r.appendMultipath(b, request)
 	b = appendU32If(b, unix.RTA_FLOW, r.Realm)
 	if r.TTLProp != 0 {
-		b = appendU8(b, unix.RTA_TTL_PROPAGATE, r.TTLProp-1)
+		b = nlattr.AppendU8(b, unix.RTA_TTL_PROPAGATE, r.TTLProp-1)
 	}
 	b = appendU8If(b, unix.RTA_PREF, r.Pref)
 	b = appendU32If(b, unix.RTA_EXPIRES, r.Expires)
@@ -175,8 +177,8 @@ func AppendRoute(b []byte, typ, flags uint16, seq uint32, r *Route) []byte {
 func (r *Route) appendDst(b []byte) []byte {
 	if r.Family == unix.AF_MPLS {
 		start := len(b)
-		b = be.AppendUint32(openAttr(b, unix.RTA_DST), r.Label<<mplsLabelShift|mplsBottom)
-		return closeAttr(b, start)
+		b = be.AppendUint32(nlattr.Open(b, unix.RTA_DST), r.Label<<mplsLabelShift|mplsBottom)
+		return nlattr.Close(b, start)
 	}
 	if !r.Dst.IsValid() || r.Dst.Bits() == 0 && r.Dst.Addr().IsUnspecified() && isIP(r.Family) {
 		return b

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // DecodeRule reads the body of RTM_NEWRULE or RTM_DELRULE (struct
@@ -19,32 +21,32 @@ func DecodeRule(body []byte, r *Rule) error {
 	r.Table, r.Action = uint32(body[4]), body[7]
 	r.Flags = ne.Uint32(body[8:])
 	c := attributes(body[sizeofFibRuleHdr:])
-	for c.next() {
-		switch c.typ {
+	for c.Next() {
+		switch c.Type {
 		case unix.FRA_DST:
 			r.Dst = c.selector(r.Family, dstLen)
 		case unix.FRA_SRC:
 			r.Src = c.selector(r.Family, srcLen)
 		case unix.FRA_IIFNAME:
-			r.IifName = c.str()
+			r.IifName = c.Str()
 		case unix.FRA_OIFNAME:
-			r.OifName = c.str()
+			r.OifName = c.Str()
 		case unix.FRA_GOTO:
-			r.Goto = c.u32()
+			r.Goto = c.U32()
 		case unix.FRA_PRIORITY:
-			r.Priority = c.u32()
+			r.Priority = c.U32()
 		case unix.FRA_FWMARK:
-			r.Mark = c.u32()
+			r.Mark = c.U32()
 		case unix.FRA_FWMASK:
-			r.Mask = c.u32()
+			r.Mask = c.U32()
 		case unix.FRA_TABLE:
-			r.Table = c.u32()
+			r.Table = c.U32()
 		default:
 			r.decodeMore(&c)
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("rtnl: decode rule: %w", c.err)
+	if c.Err != nil {
+		return fmt.Errorf("rtnl: decode rule: %w", c.Err)
 	}
 	// The kernel shows the masks of whole values too: the same rule has one form.
 	r.DSCPMask = unlessAll(r.DSCPMask, dscpAll, r.HasDSCP)
@@ -64,30 +66,30 @@ func unlessAll[T uint8 | uint16 | uint32](mask, all T, there bool) T {
 
 // decodeMore reads the selectors that few rules have.
 func (r *Rule) decodeMore(c *cursor) {
-	switch c.typ {
+	switch c.Type {
 	case unix.FRA_TUN_ID:
-		r.TunID = c.be64()
+		r.TunID = c.BE64()
 	case unix.FRA_SUPPRESS_IFGROUP:
-		r.SuppressIG = int32(c.u32())
+		r.SuppressIG = int32(c.U32())
 	case unix.FRA_SUPPRESS_PREFIXLEN:
-		r.SuppressPL = int32(c.u32())
+		r.SuppressPL = int32(c.U32())
 	case unix.FRA_L3MDEV:
-		r.L3MDev = c.u8()
+		r.L3MDev = c.U8()
 	case unix.FRA_PROTOCOL:
-		r.Protocol = c.u8()
+		r.Protocol = c.U8()
 	case unix.FRA_IP_PROTO:
-		r.IPProto = c.u8()
+		r.IPProto = c.U8()
 	case unix.FRA_UID_RANGE:
-		if c.has(8) {
-			r.UIDStart, r.UIDEnd, r.HasUID = ne.Uint32(c.val), ne.Uint32(c.val[4:]), true
+		if c.Has(8) {
+			r.UIDStart, r.UIDEnd, r.HasUID = ne.Uint32(c.Val), ne.Uint32(c.Val[4:]), true
 		}
 	case unix.FRA_SPORT_RANGE:
-		if c.has(4) {
-			r.SportStart, r.SportEnd = ne.Uint16(c.val), ne.Uint16(c.val[2:])
+		if c.Has(4) {
+			r.SportStart, r.SportEnd = ne.Uint16(c.Val), ne.Uint16(c.Val[2:])
 		}
 	case unix.FRA_DPORT_RANGE:
-		if c.has(4) {
-			r.DportStart, r.DportEnd = ne.Uint16(c.val), ne.Uint16(c.val[2:])
+		if c.Has(4) {
+			r.DportStart, r.DportEnd = ne.Uint16(c.Val), ne.Uint16(c.Val[2:])
 		}
 	default:
 		r.decodeNew(c)
@@ -96,21 +98,21 @@ func (r *Rule) decodeMore(c *cursor) {
 
 // decodeNew reads what kernels since 6.11 have, and realms.
 func (r *Rule) decodeNew(c *cursor) {
-	switch c.typ {
+	switch c.Type {
 	case unix.FRA_FLOW:
-		r.Realm = c.u32()
+		r.Realm = c.U32()
 	case fraDSCP:
-		r.DSCP, r.HasDSCP = c.u8(), true
+		r.DSCP, r.HasDSCP = c.U8(), true
 	case fraDSCPMask:
-		r.DSCPMask = c.u8()
+		r.DSCPMask = c.U8()
 	case fraFlowLabel:
-		r.FlowLabel, r.HasFlowLabel = c.be32(), true
+		r.FlowLabel, r.HasFlowLabel = c.BE32(), true
 	case fraFlowLabelMask:
-		r.FlowLabelMask = c.be32()
+		r.FlowLabelMask = c.BE32()
 	case fraSportMask:
-		r.SportMask = c.u16()
+		r.SportMask = c.U16()
 	case fraDportMask:
-		r.DportMask = c.u16()
+		r.DportMask = c.U16()
 	}
 }
 
@@ -129,32 +131,32 @@ func AppendRule(b []byte, typ, flags uint16, seq uint32, r *Rule) []byte {
 	b = appendPrefix(b, unix.FRA_DST, r.Dst)
 	b = appendPrefix(b, unix.FRA_SRC, r.Src)
 	if r.IifName != "" {
-		b = appendString(b, unix.FRA_IIFNAME, r.IifName)
+		b = nlattr.AppendString(b, unix.FRA_IIFNAME, r.IifName)
 	}
 	if r.OifName != "" {
-		b = appendString(b, unix.FRA_OIFNAME, r.OifName)
+		b = nlattr.AppendString(b, unix.FRA_OIFNAME, r.OifName)
 	}
 	b = appendU32If(b, unix.FRA_GOTO, r.Goto)
-	b = appendU32(b, unix.FRA_PRIORITY, r.Priority)
+	b = nlattr.AppendU32(b, unix.FRA_PRIORITY, r.Priority)
 	b = appendU32If(b, unix.FRA_FWMARK, r.Mark)
 	b = appendU32If(b, unix.FRA_FWMASK, r.Mask)
-	b = appendU32(b, unix.FRA_TABLE, r.Table)
+	b = nlattr.AppendU32(b, unix.FRA_TABLE, r.Table)
 	if r.TunID != 0 {
-		b = appendBE64(b, unix.FRA_TUN_ID, r.TunID)
+		b = nlattr.AppendBE64(b, unix.FRA_TUN_ID, r.TunID)
 	}
 	if r.SuppressIG != -1 {
-		b = appendU32(b, unix.FRA_SUPPRESS_IFGROUP, uint32(r.SuppressIG))
+		b = nlattr.AppendU32(b, unix.FRA_SUPPRESS_IFGROUP, uint32(r.SuppressIG))
 	}
 	if r.SuppressPL != -1 {
-		b = appendU32(b, unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.SuppressPL))
+		b = nlattr.AppendU32(b, unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.SuppressPL))
 	}
 	b = appendU8If(b, unix.FRA_L3MDEV, r.L3MDev)
 	b = appendU8If(b, unix.FRA_PROTOCOL, r.Protocol)
 	b = appendU8If(b, unix.FRA_IP_PROTO, r.IPProto)
 	if r.HasUID {
 		at := len(b)
-		b = ne.AppendUint32(openAttr(b, unix.FRA_UID_RANGE), r.UIDStart)
-		b = closeAttr(ne.AppendUint32(b, r.UIDEnd), at)
+		b = ne.AppendUint32(nlattr.Open(b, unix.FRA_UID_RANGE), r.UIDStart)
+		b = nlattr.Close(ne.AppendUint32(b, r.UIDEnd), at)
 	}
 	b = appendPorts(b, unix.FRA_SPORT_RANGE, r.SportStart, r.SportEnd)
 	b = appendPorts(b, unix.FRA_DPORT_RANGE, r.DportStart, r.DportEnd)
@@ -166,23 +168,23 @@ func AppendRule(b []byte, typ, flags uint16, seq uint32, r *Rule) []byte {
 func (r *Rule) appendNew(b []byte) []byte {
 	b = appendU32If(b, unix.FRA_FLOW, r.Realm)
 	if r.HasDSCP {
-		b = appendU8(b, fraDSCP, r.DSCP)
+		b = nlattr.AppendU8(b, fraDSCP, r.DSCP)
 		b = appendU8If(b, fraDSCPMask, r.DSCPMask)
 	}
 	if r.HasFlowLabel {
-		b = appendBE32(b, fraFlowLabel, r.FlowLabel)
+		b = nlattr.AppendBE32(b, fraFlowLabel, r.FlowLabel)
 		// The kernel wants both or none.
 		mask := r.FlowLabelMask
 		if mask == 0 {
 			mask = flowLabelAll
 		}
-		b = appendBE32(b, fraFlowLabelMask, mask)
+		b = nlattr.AppendBE32(b, fraFlowLabelMask, mask)
 	}
 	if r.SportMask != 0 {
-		b = appendU16(b, fraSportMask, r.SportMask)
+		b = nlattr.AppendU16(b, fraSportMask, r.SportMask)
 	}
 	if r.DportMask != 0 {
-		b = appendU16(b, fraDportMask, r.DportMask)
+		b = nlattr.AppendU16(b, fraDportMask, r.DportMask)
 	}
 	return b
 }
@@ -192,8 +194,8 @@ func appendPorts(b []byte, typ uint16, first, last uint16) []byte {
 		return b
 	}
 	at := len(b)
-	b = ne.AppendUint16(openAttr(b, typ), first)
-	return closeAttr(ne.AppendUint16(b, last), at)
+	b = ne.AppendUint16(nlattr.Open(b, typ), first)
+	return nlattr.Close(ne.AppendUint16(b, last), at)
 }
 
 // appendPrefix appends the address of p, nothing for a prefix that matches

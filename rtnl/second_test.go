@@ -182,11 +182,11 @@ func theirEncap(e netlink.Encap) string {
 func metricsText(s string) string {
 	m := map[int]string{}
 	c := attributes([]byte(s))
-	for c.next() {
-		if c.typ == unix.RTAX_CC_ALGO {
-			m[int(c.typ)] = c.str()
+	for c.Next() {
+		if c.Type == unix.RTAX_CC_ALGO {
+			m[int(c.Type)] = c.Str()
 		} else {
-			m[int(c.typ)] = fmt.Sprint(c.u32())
+			m[int(c.Type)] = fmt.Sprint(c.U32())
 		}
 	}
 	return fmt.Sprint(m)

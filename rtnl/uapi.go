@@ -2,8 +2,7 @@ package rtnl
 
 // Numbers of the kernel's headers that golang.org/x/sys/unix does not have.
 const (
-	nlaFNested  = 0x8000
-	nlaTypeMask = 0x3fff
+	nlaFNested = 0x8000
 
 	ifaProto = 11 // IFA_PROTO, linux/if_addr.h
 

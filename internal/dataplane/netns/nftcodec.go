@@ -2,10 +2,10 @@ package netns
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // The codec of nf_tables messages (linux/netfilter/nf_tables.h), as far as it
@@ -137,19 +137,13 @@ func comment(s string) []byte {
 	return append(append(b, s...), 0)
 }
 
-var errAttr = errors.New("malformed attribute")
-
 // eachAttr calls f with every attribute, nesting bits taken off.
 func eachAttr(b []byte, f func(typ uint16, v []byte)) error {
-	for len(b) >= unix.SizeofNlAttr {
-		n := int(ne.Uint16(b))
-		if n < unix.SizeofNlAttr || n > len(b) {
-			return fmt.Errorf("%w: %d octets where %d are left", errAttr, n, len(b))
-		}
-		f(ne.Uint16(b[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), b[unix.SizeofNlAttr:n])
-		b = b[min((n+3)&^3, len(b)):]
+	var c nlattr.Cursor
+	for c.Read(b); c.Next(); {
+		f(c.Type, c.Val)
 	}
-	return nil
+	return c.Err
 }
 
 // find is the value of the first attribute along the path of nested ones; nil

@@ -1,5 +1,7 @@
 package odp
 
+import "netbraid/rtnl/nlattr"
+
 import "fmt"
 
 // ActionType is what an action does (enum ovs_action_attr).
@@ -115,67 +117,67 @@ func appendAction(b []byte, a *Action) []byte {
 	typ := uint16(a.Type)
 	switch a.Type {
 	case ActionOutput, ActionRecirc, ActionTrunc, ActionMeter, ActionDrop:
-		return appendU32(b, typ, a.Value)
+		return nlattr.AppendU32(b, typ, a.Value)
 	case ActionPushVLAN:
 		b = ne.AppendUint16(ne.AppendUint16(b, 8), typ)
 		return be.AppendUint16(be.AppendUint16(b, a.VLAN.Type), a.VLAN.TCI)
 	case ActionUserspace:
 		start := len(b)
-		b = appendU32(openAttr(b, typ), userPID, a.Value)
+		b = nlattr.AppendU32(nlattr.Open(b, typ), userPID, a.Value)
 		if a.Raw != "" {
-			b = appendRaw(b, userData, a.Raw)
+			b = nlattr.AppendRaw(b, userData, a.Raw)
 		}
 		if a.EgressPort != 0 {
-			b = appendU32(b, userEgress, a.EgressPort)
+			b = nlattr.AppendU32(b, userEgress, a.EgressPort)
 		}
 		if a.SendActions {
-			b = appendRaw(b, userActions, "")
+			b = nlattr.AppendRaw(b, userActions, "")
 		}
-		return closeAttr(b, start)
+		return nlattr.Close(b, start)
 	}
-	return appendRaw(b, typ, a.Raw)
+	return nlattr.AppendRaw(b, typ, a.Raw)
 }
 
 // ParseActions reads actions.
 func ParseActions(b []byte) ([]Action, error) { return parseActionsInto(nil, b) }
 
 func parseActionsInto(out []Action, b []byte) ([]Action, error) {
-	c := cursor{rest: b}
-	for c.next() {
-		a := Action{Type: ActionType(c.typ)}
+	c := attributes(b)
+	for c.Next() {
+		a := Action{Type: ActionType(c.Type)}
 		switch a.Type {
 		case ActionOutput, ActionRecirc, ActionTrunc, ActionMeter, ActionDrop:
-			a.Value = c.u32()
+			a.Value = c.U32()
 		case ActionPushVLAN:
-			if c.has(4) {
-				a.VLAN = VLANTag{be.Uint16(c.val), be.Uint16(c.val[2:])}
+			if c.Has(4) {
+				a.VLAN = VLANTag{be.Uint16(c.Val), be.Uint16(c.Val[2:])}
 			}
 		case ActionUserspace:
-			c.within(a.userspace(c.val))
+			c.within(a.userspace(c.Val))
 		default:
-			a.Raw = string(c.val)
+			a.Raw = string(c.Val)
 		}
 		out = append(out, a)
 	}
-	if c.err != nil {
-		return nil, fmt.Errorf("odp: action: %w", c.err)
+	if c.Err != nil {
+		return nil, fmt.Errorf("odp: action: %w", c.Err)
 	}
 	return out, nil
 }
 
 func (a *Action) userspace(b []byte) error {
-	c := cursor{rest: b}
-	for c.next() {
-		switch c.typ {
+	c := attributes(b)
+	for c.Next() {
+		switch c.Type {
 		case userPID:
-			a.Value = c.u32()
+			a.Value = c.U32()
 		case userData:
-			a.Raw = string(c.val)
+			a.Raw = string(c.Val)
 		case userEgress:
-			a.EgressPort = c.u32()
+			a.EgressPort = c.U32()
 		case userActions:
 			a.SendActions = true
 		}
 	}
-	return c.err
+	return c.Err
 }

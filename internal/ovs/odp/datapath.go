@@ -1,5 +1,7 @@
 package odp
 
+import "netbraid/rtnl/nlattr"
+
 import "fmt"
 
 // Numbers of the attributes of a datapath (enum ovs_datapath_attr).
@@ -54,29 +56,29 @@ func ParseDatapath(body []byte) (Datapath, error) {
 		return Datapath{}, err
 	}
 	d := Datapath{Index: h.Datapath}
-	c := cursor{rest: attrs}
-	for c.next() {
-		switch c.typ {
+	c := attributes(attrs)
+	for c.Next() {
+		switch c.Type {
 		case dpName:
-			d.Name = c.str()
+			d.Name = c.Str()
 		case dpFeatures:
-			d.Features = Features(c.u32())
+			d.Features = Features(c.U32())
 		case dpMasksCache:
-			d.MasksCache = c.u32()
+			d.MasksCache = c.U32()
 		case dpPerCPUPIDs:
 			d.PerCPU = c.u32s()
 		case dpStats:
-			if c.has(32) {
-				d.Hit, d.Missed, d.Lost, d.Flows = ne.Uint64(c.val), ne.Uint64(c.val[8:]), ne.Uint64(c.val[16:]), ne.Uint64(c.val[24:])
+			if c.Has(32) {
+				d.Hit, d.Missed, d.Lost, d.Flows = ne.Uint64(c.Val), ne.Uint64(c.Val[8:]), ne.Uint64(c.Val[16:]), ne.Uint64(c.Val[24:])
 			}
 		case dpMegaflow:
-			if c.has(24) {
-				d.MaskHit, d.Masks, d.CacheHit = ne.Uint64(c.val), ne.Uint32(c.val[8:]), ne.Uint64(c.val[16:])
+			if c.Has(24) {
+				d.MaskHit, d.Masks, d.CacheHit = ne.Uint64(c.Val), ne.Uint32(c.Val[8:]), ne.Uint64(c.Val[16:])
 			}
 		}
 	}
-	if c.err != nil {
-		return Datapath{}, fmt.Errorf("odp: datapath %q (%d): %w", d.Name, d.Index, c.err)
+	if c.Err != nil {
+		return Datapath{}, fmt.Errorf("odp: datapath %q (%d): %w", d.Name, d.Index, c.Err)
 	}
 	return d, nil
 }
@@ -113,22 +115,22 @@ func AppendDatapath(b []byte, typ uint16, cmd uint8, flags uint16, r *DatapathRe
 	start := len(b)
 	b = openMessage(b, typ, flags, Header{cmd, Version(FamilyDatapath), r.Index})
 	if r.Name != "" {
-		b = appendString(b, dpName, r.Name)
+		b = nlattr.AppendString(b, dpName, r.Name)
 	}
 	if r.Set&SetUpcallPID != 0 {
-		b = appendU32(b, dpUpcallPID, r.UpcallPID)
+		b = nlattr.AppendU32(b, dpUpcallPID, r.UpcallPID)
 	}
 	if r.Set&SetFeatures != 0 {
-		b = appendU32(b, dpFeatures, uint32(r.Features))
+		b = nlattr.AppendU32(b, dpFeatures, uint32(r.Features))
 	}
 	if r.Set&SetMasksCache != 0 {
-		b = appendU32(b, dpMasksCache, r.MasksCache)
+		b = nlattr.AppendU32(b, dpMasksCache, r.MasksCache)
 	}
 	if r.Set&SetPerCPU != 0 {
 		b = appendU32s(b, dpPerCPUPIDs, r.PerCPU)
 	}
 	if r.Set&SetIfindex != 0 {
-		b = appendU32(b, dpIfindex, r.Ifindex)
+		b = nlattr.AppendU32(b, dpIfindex, r.Ifindex)
 	}
 	return closeMessage(b, start)
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // Numbers of the attributes of a flow (enum ovs_flow_attr).
@@ -61,31 +63,31 @@ func (f *Flow) Parse(body []byte) error {
 	}
 	*f = Flow{Datapath: h.Datapath, Actions: f.Actions[:0]}
 	f.Match.Exact = true
-	c := cursor{rest: attrs}
-	for c.next() {
-		switch c.typ {
+	c := attributes(attrs)
+	for c.Next() {
+		switch c.Type {
 		case flowKey:
-			c.within(f.Match.Key.parse(c.val))
+			c.within(f.Match.Key.parse(c.Val))
 		case flowMask:
 			f.Match.Exact = false
-			c.within(f.Match.Mask.parse(c.val))
+			c.within(f.Match.Mask.parse(c.Val))
 		case flowActions:
-			f.Actions, err = parseActionsInto(f.Actions, c.val)
+			f.Actions, err = parseActionsInto(f.Actions, c.Val)
 			c.within(err)
 		case flowStats:
-			if c.has(16) {
-				f.Packets, f.Bytes = ne.Uint64(c.val), ne.Uint64(c.val[8:])
+			if c.Has(16) {
+				f.Packets, f.Bytes = ne.Uint64(c.Val), ne.Uint64(c.Val[8:])
 			}
 		case flowTCPFlags:
-			f.TCPFlags = c.u8()
+			f.TCPFlags = c.U8()
 		case flowUsed:
-			f.Used = fromMilliseconds(c.u64())
+			f.Used = fromMilliseconds(c.U64())
 		case flowUFID:
-			f.UFID = string(c.val)
+			f.UFID = string(c.Val)
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("odp: flow of datapath %d: %w", h.Datapath, c.err)
+	if c.Err != nil {
+		return fmt.Errorf("odp: flow of datapath %d: %w", h.Datapath, c.Err)
 	}
 	return nil
 }
@@ -125,15 +127,16 @@ func AppendFlow(b []byte, typ uint16, cmd uint8, flags uint16, r *FlowRequest) [
 	start := len(b)
 	b = openMessage(b, typ, flags, Header{cmd, Version(FamilyFlow), r.Datapath})
 	keyAt := len(b)
-	b = openAttr(b, flowKey)
+	b = nlattr.Open(b, flowKey)
+	empty := len(b)
 	if r.RawKey != nil {
 		b = append(b, r.RawKey...)
 	} else {
 		b = AppendKey(b, &r.Match.Key)
 	}
-	hasKey := len(b) > keyAt+sizeofAttr
+	hasKey := len(b) > empty
 	if hasKey {
-		b = closeAttr(b, keyAt)
+		b = nlattr.Close(b, keyAt)
 	} else {
 		b = b[:keyAt]
 	}
@@ -142,23 +145,23 @@ func AppendFlow(b []byte, typ uint16, cmd uint8, flags uint16, r *FlowRequest) [
 	}
 	if !r.Match.Exact && hasKey && cmd != CmdGet && cmd != CmdDel {
 		at := len(b)
-		b = closeAttr(AppendKey(openAttr(b, flowMask), &r.Match.Mask), at)
+		b = nlattr.Close(AppendKey(nlattr.Open(b, flowMask), &r.Match.Mask), at)
 	}
 	if cmd == CmdNew || cmd == CmdSet && !r.KeepActions {
 		at := len(b)
-		b = closeAttr(AppendActions(openAttr(b, flowActions), r.Actions), at)
+		b = nlattr.Close(AppendActions(nlattr.Open(b, flowActions), r.Actions), at)
 	}
 	if r.Clear {
-		b = appendRaw(b, flowClear, "")
+		b = nlattr.AppendRaw(b, flowClear, "")
 	}
 	if r.Probe {
-		b = appendRaw(b, flowProbe, "")
+		b = nlattr.AppendRaw(b, flowProbe, "")
 	}
 	if r.UFID != "" {
-		b = appendRaw(b, flowUFID, r.UFID)
+		b = nlattr.AppendRaw(b, flowUFID, r.UFID)
 	}
 	if r.Omit != 0 {
-		b = appendU32(b, flowUFIDFlag, uint32(r.Omit))
+		b = nlattr.AppendU32(b, flowUFIDFlag, uint32(r.Omit))
 	}
 	return closeMessage(b, start)
 }
@@ -177,7 +180,7 @@ func AppendFlowDump(b []byte, typ uint16, dp uint32, omit UFIDFlags) []byte {
 	start := len(b)
 	b = openMessage(b, typ, unix.NLM_F_DUMP, Header{CmdGet, Version(FamilyFlow), dp})
 	if omit != 0 {
-		b = appendU32(b, flowUFIDFlag, uint32(omit))
+		b = nlattr.AppendU32(b, flowUFIDFlag, uint32(omit))
 	}
 	return closeMessage(b, start)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // TestFormat holds how flows look, as a line and as JSON.
@@ -95,9 +97,9 @@ func TestKeys(t *testing.T) {
 			HasTTL: true, TTL: 64, DF: true, Csum: true, OAM: true, SrcPort: 1, DstPort: 4789},
 		VLAN: VLANTag{0x88a8, 0x1005}, CVLAN: VLANTag{0x8100, 0x1006}, EtherType: 0x86dd,
 		IP: IP{Src: netip.MustParseAddr("::1"), Dst: netip.MustParseAddr("::2"), Label: 0xfffff, Proto: 132, TOS: 1, TTL: 2, Frag: 1}, ExtHdrs: 3, TP: Transport{5, 6}}
-	unknown := FlowKey{Has: HasInPort, InPort: 4, Meta: string(appendRaw(nil, 21, "mpls"))}
-	inside := FlowKey{Has: VLANTagged | HasEtherType, VLAN: VLANTag{0x8100, 0x1001}, EtherType: 0x8847, Inner: string(appendRaw(nil, 21, "mpls"))}
-	v4 := FlowKey{Has: HasTunnel, Tunnel: Tunnel{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), Options: string(appendRaw(nil, 8, "geneve options!!"))}}
+	unknown := FlowKey{Has: HasInPort, InPort: 4, Meta: string(nlattr.AppendRaw(nil, 21, "mpls"))}
+	inside := FlowKey{Has: VLANTagged | HasEtherType, VLAN: VLANTag{0x8100, 0x1001}, EtherType: 0x8847, Inner: string(nlattr.AppendRaw(nil, 21, "mpls"))}
+	v4 := FlowKey{Has: HasTunnel, Tunnel: Tunnel{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2"), Options: string(nlattr.AppendRaw(nil, 8, "geneve options!!"))}}
 	for _, k := range []FlowKey{full, unknown, inside, v4, {}, {Has: VLANTagged, VLAN: VLANTag{0x8100, 0}}, {Has: HasVLAN | HasVLANType, VLAN: VLANTag{0x8100, 0x1001}}} {
 		if got, err := ParseKey(AppendKey(nil, &k)); err != nil || got != k {
 			t.Errorf("%+v became\n%+v, %v", k, got, err)

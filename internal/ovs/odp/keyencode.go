@@ -1,5 +1,7 @@
 package odp
 
+import "netbraid/rtnl/nlattr"
+
 import "net/netip"
 
 // Numbers of the attributes of a flow key (enum ovs_key_attr).
@@ -64,31 +66,31 @@ func AppendKey(b []byte, k *FlowKey) []byte {
 	var open [2]int
 	levels := 0
 	if k.Has&HasVLANType != 0 {
-		b = appendBE16(b, keyEtherType, k.VLAN.Type)
+		b = nlattr.AppendBE16(b, keyEtherType, k.VLAN.Type)
 	}
 	if k.Has&HasVLAN != 0 {
-		b = appendBE16(b, keyVLAN, k.VLAN.TCI)
+		b = nlattr.AppendBE16(b, keyVLAN, k.VLAN.TCI)
 	}
 	if k.Has&HasEncap != 0 {
 		open[levels] = len(b)
 		levels++
-		b = openAttr(b, keyEncap)
+		b = nlattr.Open(b, keyEncap)
 		if k.Has&HasCVLANType != 0 {
-			b = appendBE16(b, keyEtherType, k.CVLAN.Type)
+			b = nlattr.AppendBE16(b, keyEtherType, k.CVLAN.Type)
 		}
 		if k.Has&HasCVLAN != 0 {
-			b = appendBE16(b, keyVLAN, k.CVLAN.TCI)
+			b = nlattr.AppendBE16(b, keyVLAN, k.CVLAN.TCI)
 		}
 		if k.Has&HasCEncap != 0 {
 			open[levels] = len(b)
 			levels++
-			b = openAttr(b, keyEncap)
+			b = nlattr.Open(b, keyEncap)
 		}
 	}
 	b = appendLayers(b, k)
 	b = append(b, k.Inner...)
 	for ; levels > 0; levels-- {
-		b = closeAttr(b, open[levels-1])
+		b = nlattr.Close(b, open[levels-1])
 	}
 	return append(b, k.Meta...)
 }
@@ -96,35 +98,35 @@ func AppendKey(b []byte, k *FlowKey) []byte {
 // appendMetadata appends what is not inside a VLAN tag.
 func appendMetadata(b []byte, k *FlowKey) []byte {
 	if k.Has&HasRecircID != 0 {
-		b = appendU32(b, keyRecircID, k.RecircID)
+		b = nlattr.AppendU32(b, keyRecircID, k.RecircID)
 	}
 	if k.Has&HasDPHash != 0 {
-		b = appendU32(b, keyDPHash, k.DPHash)
+		b = nlattr.AppendU32(b, keyDPHash, k.DPHash)
 	}
 	if k.Has&HasPriority != 0 {
-		b = appendU32(b, keyPriority, k.Priority)
+		b = nlattr.AppendU32(b, keyPriority, k.Priority)
 	}
 	if k.Has&HasTunnel != 0 {
 		start := len(b)
-		b = closeAttr(appendTunnel(openAttr(b, keyTunnel), &k.Tunnel), start)
+		b = nlattr.Close(appendTunnel(nlattr.Open(b, keyTunnel), &k.Tunnel), start)
 	}
 	if k.Has&HasInPort != 0 {
-		b = appendU32(b, keyInPort, k.InPort)
+		b = nlattr.AppendU32(b, keyInPort, k.InPort)
 	}
 	if k.Has&HasSkbMark != 0 {
-		b = appendU32(b, keySkbMark, k.SkbMark)
+		b = nlattr.AppendU32(b, keySkbMark, k.SkbMark)
 	}
 	if k.Has&HasCTState != 0 {
-		b = appendU32(b, keyCTState, k.CTState)
+		b = nlattr.AppendU32(b, keyCTState, k.CTState)
 	}
 	if k.Has&HasCTZone != 0 {
-		b = appendU16(b, keyCTZone, k.CTZone)
+		b = nlattr.AppendU16(b, keyCTZone, k.CTZone)
 	}
 	if k.Has&HasCTMark != 0 {
-		b = appendU32(b, keyCTMark, k.CTMark)
+		b = nlattr.AppendU32(b, keyCTMark, k.CTMark)
 	}
 	if k.Has&HasCTLabels != 0 {
-		b = appendRaw(b, keyCTLabels, k.CTLabels[:])
+		b = nlattr.AppendRaw(b, keyCTLabels, k.CTLabels[:])
 	}
 	if k.Has&HasEthernet != 0 {
 		b = ne.AppendUint16(ne.AppendUint16(b, 4+sizeEthernet), keyEthernet)
@@ -136,7 +138,7 @@ func appendMetadata(b []byte, k *FlowKey) []byte {
 // appendLayers appends what is inside all VLAN tags.
 func appendLayers(b []byte, k *FlowKey) []byte {
 	if k.Has&HasEtherType != 0 {
-		b = appendBE16(b, keyEtherType, k.EtherType)
+		b = nlattr.AppendBE16(b, keyEtherType, k.EtherType)
 	}
 	if k.Has&HasIPv4 != 0 {
 		b = ne.AppendUint16(ne.AppendUint16(b, 4+sizeIPv4), keyIPv4)
@@ -149,18 +151,18 @@ func appendLayers(b []byte, k *FlowKey) []byte {
 		b = append(b, k.IP.Proto, k.IP.TOS, k.IP.TTL, k.IP.Frag)
 	}
 	if k.Has&HasExtHdrs != 0 {
-		b = appendU16(b, keyIPv6ExtHdr, k.ExtHdrs)
+		b = nlattr.AppendU16(b, keyIPv6ExtHdr, k.ExtHdrs)
 	}
 	if k.Has&HasARP != 0 {
 		start := len(b)
-		b = append(openAttr(b, keyARP), k.ARP.SrcIP[:]...)
+		b = append(nlattr.Open(b, keyARP), k.ARP.SrcIP[:]...)
 		b = be.AppendUint16(append(b, k.ARP.DstIP[:]...), k.ARP.Op)
 		b = append(append(append(b, k.ARP.SrcMAC[:]...), k.ARP.DstMAC[:]...), 0, 0)
-		b = closeAttr(b, start)
+		b = nlattr.Close(b, start)
 	}
 	b = appendPorts(b, k, HasTCP, keyTCP)
 	if k.Has&HasTCPFlags != 0 {
-		b = appendBE16(b, keyTCPFlags, k.TCPFlags)
+		b = nlattr.AppendBE16(b, keyTCPFlags, k.TCPFlags)
 	}
 	b = appendPorts(b, k, HasUDP, keyUDP)
 	b = appendPorts(b, k, HasSCTP, keySCTP)
@@ -168,9 +170,9 @@ func appendLayers(b []byte, k *FlowKey) []byte {
 	b = appendTypeCode(b, k, HasICMPv6, keyICMPv6)
 	if k.Has&HasND != 0 {
 		start := len(b)
-		b = append(openAttr(b, keyND), k.ND.Target[:]...)
+		b = append(nlattr.Open(b, keyND), k.ND.Target[:]...)
 		b = append(append(b, k.ND.SrcMAC[:]...), k.ND.DstMAC[:]...)
-		b = closeAttr(b, start)
+		b = nlattr.Close(b, start)
 	}
 	return b
 }
@@ -180,7 +182,7 @@ func appendPorts(b []byte, k *FlowKey, f Fields, typ uint16) []byte {
 		return b
 	}
 	start := len(b)
-	return closeAttr(be.AppendUint16(be.AppendUint16(openAttr(b, typ), k.TP.Src), k.TP.Dst), start)
+	return nlattr.Close(be.AppendUint16(be.AppendUint16(nlattr.Open(b, typ), k.TP.Src), k.TP.Dst), start)
 }
 
 func appendTypeCode(b []byte, k *FlowKey, f Fields, typ uint16) []byte {
@@ -188,7 +190,7 @@ func appendTypeCode(b []byte, k *FlowKey, f Fields, typ uint16) []byte {
 		return b
 	}
 	start := len(b)
-	return closeAttr(append(openAttr(b, typ), uint8(k.TP.Src), uint8(k.TP.Dst)), start)
+	return nlattr.Close(append(nlattr.Open(b, typ), uint8(k.TP.Src), uint8(k.TP.Dst)), start)
 }
 
 func appendIPv4(b []byte, a netip.Addr) []byte {
@@ -210,30 +212,30 @@ func appendIPv6(b []byte, a netip.Addr) []byte {
 // appendTunnel appends the attributes of a tunnel in the kernel's order.
 func appendTunnel(b []byte, t *Tunnel) []byte {
 	if t.HasID {
-		b = appendBE64(b, tunID, t.ID)
+		b = nlattr.AppendBE64(b, tunID, t.ID)
 	}
 	b = appendTunnelAddr(b, tunIPv4Src, tunIPv6Src, t.Src)
 	b = appendTunnelAddr(b, tunIPv4Dst, tunIPv6Dst, t.Dst)
 	if t.HasTOS {
-		b = appendU8(b, tunTOS, t.TOS)
+		b = nlattr.AppendU8(b, tunTOS, t.TOS)
 	}
 	if t.HasTTL {
-		b = appendU8(b, tunTTL, t.TTL)
+		b = nlattr.AppendU8(b, tunTTL, t.TTL)
 	}
 	if t.DF {
-		b = appendRaw(b, tunDF, "")
+		b = nlattr.AppendRaw(b, tunDF, "")
 	}
 	if t.Csum {
-		b = appendRaw(b, tunCsum, "")
+		b = nlattr.AppendRaw(b, tunCsum, "")
 	}
 	if t.SrcPort != 0 {
-		b = appendBE16(b, tunTPSrc, t.SrcPort)
+		b = nlattr.AppendBE16(b, tunTPSrc, t.SrcPort)
 	}
 	if t.DstPort != 0 {
-		b = appendBE16(b, tunTPDst, t.DstPort)
+		b = nlattr.AppendBE16(b, tunTPDst, t.DstPort)
 	}
 	if t.OAM {
-		b = appendRaw(b, tunOAM, "")
+		b = nlattr.AppendRaw(b, tunOAM, "")
 	}
 	return append(b, t.Options...)
 }
@@ -244,8 +246,8 @@ func appendTunnelAddr(b []byte, v4, v6 uint16, a netip.Addr) []byte {
 		return b
 	case a.Is4():
 		x := a.As4()
-		return appendRaw(b, v4, x[:])
+		return nlattr.AppendRaw(b, v4, x[:])
 	}
 	x := a.As16()
-	return appendRaw(b, v6, x[:])
+	return nlattr.AppendRaw(b, v6, x[:])
 }

@@ -3,6 +3,8 @@ package odp
 import (
 	"fmt"
 	"net/netip"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // ParseKey reads the attributes of a key or mask. Attributes that it does not
@@ -18,14 +20,14 @@ func ParseKey(b []byte) (FlowKey, error) {
 func (k *FlowKey) parse(b []byte) error {
 	*k = FlowKey{}
 	var tag taggedAttrs
-	c := cursor{rest: b}
-	for c.next() {
+	c := attributes(b)
+	for c.Next() {
 		if !k.metadata(&c) && !tag.take(&c) && !k.layer(&c) {
 			k.Meta = c.appendWhole(k.Meta)
 		}
 	}
-	if c.err != nil {
-		return c.err
+	if c.Err != nil {
+		return c.Err
 	}
 	if !tag.hasEncap {
 		k.untagged(tag)
@@ -39,15 +41,15 @@ func (k *FlowKey) parse(b []byte) error {
 // encap reads what is inside the tag number level.
 func (k *FlowKey) encap(b []byte, level int) error {
 	var tag taggedAttrs
-	c := cursor{rest: b}
-	for c.next() {
-		isTag := level == 1 && tag.take(&c) || level == 2 && c.typ != keyEncap && tag.take(&c)
+	c := attributes(b)
+	for c.Next() {
+		isTag := level == 1 && tag.take(&c) || level == 2 && c.Type != keyEncap && tag.take(&c)
 		if !isTag && !k.layer(&c) {
 			k.Inner = c.appendWhole(k.Inner)
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("attribute %d: %w", keyEncap, c.err)
+	if c.Err != nil {
+		return fmt.Errorf("attribute %d: %w", keyEncap, c.Err)
 	}
 	switch {
 	case tag.hasEncap:
@@ -60,7 +62,7 @@ func (k *FlowKey) encap(b []byte, level int) error {
 		return nil
 	}
 	if tag.hasTCI { // a third tag: not taken apart
-		k.Inner = string(appendBE16([]byte(k.Inner), keyVLAN, tag.TCI))
+		k.Inner = string(nlattr.AppendBE16([]byte(k.Inner), keyVLAN, tag.TCI))
 	}
 	k.innermost(tag)
 	return nil
@@ -93,13 +95,13 @@ type taggedAttrs struct {
 }
 
 func (t *taggedAttrs) take(c *cursor) bool {
-	switch c.typ {
+	switch c.Type {
 	case keyEtherType:
-		t.hasType, t.Type = true, c.be16()
+		t.hasType, t.Type = true, c.BE16()
 	case keyVLAN:
-		t.hasTCI, t.TCI = true, c.be16()
+		t.hasTCI, t.TCI = true, c.BE16()
 	case keyEncap:
-		t.hasEncap, t.encap = true, c.val
+		t.hasEncap, t.encap = true, c.Val
 	default:
 		return false
 	}
@@ -118,35 +120,35 @@ func (t *taggedAttrs) bits(typ, tci Fields) (f Fields) {
 
 // metadata takes an attribute that is not of the packet's layers.
 func (k *FlowKey) metadata(c *cursor) bool {
-	switch c.typ {
+	switch c.Type {
 	case keyRecircID:
-		k.Has, k.RecircID = k.Has|HasRecircID, c.u32()
+		k.Has, k.RecircID = k.Has|HasRecircID, c.U32()
 	case keyDPHash:
-		k.Has, k.DPHash = k.Has|HasDPHash, c.u32()
+		k.Has, k.DPHash = k.Has|HasDPHash, c.U32()
 	case keyPriority:
-		k.Has, k.Priority = k.Has|HasPriority, c.u32()
+		k.Has, k.Priority = k.Has|HasPriority, c.U32()
 	case keyTunnel:
 		k.Has |= HasTunnel
 		var err error
-		k.Tunnel, err = parseTunnel(c.val)
+		k.Tunnel, err = parseTunnel(c.Val)
 		c.within(err)
 	case keyInPort:
-		k.Has, k.InPort = k.Has|HasInPort, c.u32()
+		k.Has, k.InPort = k.Has|HasInPort, c.U32()
 	case keySkbMark:
-		k.Has, k.SkbMark = k.Has|HasSkbMark, c.u32()
+		k.Has, k.SkbMark = k.Has|HasSkbMark, c.U32()
 	case keyCTState:
-		k.Has, k.CTState = k.Has|HasCTState, c.u32()
+		k.Has, k.CTState = k.Has|HasCTState, c.U32()
 	case keyCTZone:
-		k.Has, k.CTZone = k.Has|HasCTZone, c.u16()
+		k.Has, k.CTZone = k.Has|HasCTZone, c.U16()
 	case keyCTMark:
-		k.Has, k.CTMark = k.Has|HasCTMark, c.u32()
+		k.Has, k.CTMark = k.Has|HasCTMark, c.U32()
 	case keyCTLabels:
-		if c.has(sizeLabels) {
-			k.Has, k.CTLabels = k.Has|HasCTLabels, [sizeLabels]byte(c.val)
+		if c.Has(sizeLabels) {
+			k.Has, k.CTLabels = k.Has|HasCTLabels, [sizeLabels]byte(c.Val)
 		}
 	case keyEthernet:
-		if c.has(sizeEthernet) {
-			k.Has, k.EthSrc, k.EthDst = k.Has|HasEthernet, MAC(c.val), MAC(c.val[6:])
+		if c.Has(sizeEthernet) {
+			k.Has, k.EthSrc, k.EthDst = k.Has|HasEthernet, MAC(c.Val), MAC(c.Val[6:])
 		}
 	default:
 		return false
@@ -156,27 +158,27 @@ func (k *FlowKey) metadata(c *cursor) bool {
 
 // layer takes an attribute of layer 3 or 4.
 func (k *FlowKey) layer(c *cursor) bool {
-	switch c.typ {
+	switch c.Type {
 	case keyIPv4:
-		if c.has(sizeIPv4) {
+		if c.Has(sizeIPv4) {
 			k.Has |= HasIPv4
-			k.IP = IP{Src: netip.AddrFrom4([4]byte(c.val)), Dst: netip.AddrFrom4([4]byte(c.val[4:]))}
-			k.IP.Proto, k.IP.TOS, k.IP.TTL, k.IP.Frag = c.val[8], c.val[9], c.val[10], c.val[11]
+			k.IP = IP{Src: netip.AddrFrom4([4]byte(c.Val)), Dst: netip.AddrFrom4([4]byte(c.Val[4:]))}
+			k.IP.Proto, k.IP.TOS, k.IP.TTL, k.IP.Frag = c.Val[8], c.Val[9], c.Val[10], c.Val[11]
 			k.Has &^= HasIPv6 // a packet has one of them
 		}
 	case keyIPv6:
-		if c.has(sizeIPv6) {
+		if c.Has(sizeIPv6) {
 			k.Has |= HasIPv6
-			k.IP = IP{Src: netip.AddrFrom16([16]byte(c.val)), Dst: netip.AddrFrom16([16]byte(c.val[16:])), Label: be.Uint32(c.val[32:])}
-			k.IP.Proto, k.IP.TOS, k.IP.TTL, k.IP.Frag = c.val[36], c.val[37], c.val[38], c.val[39]
+			k.IP = IP{Src: netip.AddrFrom16([16]byte(c.Val)), Dst: netip.AddrFrom16([16]byte(c.Val[16:])), Label: be.Uint32(c.Val[32:])}
+			k.IP.Proto, k.IP.TOS, k.IP.TTL, k.IP.Frag = c.Val[36], c.Val[37], c.Val[38], c.Val[39]
 			k.Has &^= HasIPv4
 		}
 	case keyIPv6ExtHdr:
-		k.Has, k.ExtHdrs = k.Has|HasExtHdrs, c.u16()
+		k.Has, k.ExtHdrs = k.Has|HasExtHdrs, c.U16()
 	case keyARP:
-		if c.has(sizeARP) {
+		if c.Has(sizeARP) {
 			k.Has |= HasARP
-			k.ARP = ARP{SrcIP: [4]byte(c.val), DstIP: [4]byte(c.val[4:]), Op: be.Uint16(c.val[8:]), SrcMAC: MAC(c.val[10:]), DstMAC: MAC(c.val[16:])}
+			k.ARP = ARP{SrcIP: [4]byte(c.Val), DstIP: [4]byte(c.Val[4:]), Op: be.Uint16(c.Val[8:]), SrcMAC: MAC(c.Val[10:]), DstMAC: MAC(c.Val[16:])}
 		}
 	case keyTCP:
 		k.ports(c, HasTCP)
@@ -189,11 +191,11 @@ func (k *FlowKey) layer(c *cursor) bool {
 	case keyICMPv6:
 		k.typeCode(c, HasICMPv6)
 	case keyTCPFlags:
-		k.Has, k.TCPFlags = k.Has|HasTCPFlags, c.be16()
+		k.Has, k.TCPFlags = k.Has|HasTCPFlags, c.BE16()
 	case keyND:
-		if c.has(sizeND) {
+		if c.Has(sizeND) {
 			k.Has |= HasND
-			k.ND = ND{Target: [16]byte(c.val), SrcMAC: MAC(c.val[16:]), DstMAC: MAC(c.val[22:])}
+			k.ND = ND{Target: [16]byte(c.Val), SrcMAC: MAC(c.Val[16:]), DstMAC: MAC(c.Val[22:])}
 		}
 	default:
 		return false
@@ -205,26 +207,26 @@ func (k *FlowKey) layer(c *cursor) bool {
 const transport = HasTCP | HasUDP | HasSCTP | HasICMP | HasICMPv6
 
 func (k *FlowKey) ports(c *cursor, f Fields) {
-	if c.has(4) {
+	if c.Has(4) {
 		k.Has = k.Has&^transport | f
-		k.TP = Transport{be.Uint16(c.val), be.Uint16(c.val[2:])}
+		k.TP = Transport{be.Uint16(c.Val), be.Uint16(c.Val[2:])}
 	}
 }
 
 func (k *FlowKey) typeCode(c *cursor, f Fields) {
-	if c.has(2) {
+	if c.Has(2) {
 		k.Has = k.Has&^transport | f
-		k.TP = Transport{uint16(c.val[0]), uint16(c.val[1])}
+		k.TP = Transport{uint16(c.Val[0]), uint16(c.Val[1])}
 	}
 }
 
 func parseTunnel(b []byte) (Tunnel, error) {
 	var t Tunnel
-	c := cursor{rest: b}
-	for c.next() {
-		switch c.typ {
+	c := attributes(b)
+	for c.Next() {
+		switch c.Type {
 		case tunID:
-			t.HasID, t.ID = true, c.be64()
+			t.HasID, t.ID = true, c.BE64()
 		case tunIPv4Src:
 			t.Src = c.ipv4()
 		case tunIPv4Dst:
@@ -234,9 +236,9 @@ func parseTunnel(b []byte) (Tunnel, error) {
 		case tunIPv6Dst:
 			t.Dst = c.ipv6()
 		case tunTOS:
-			t.HasTOS, t.TOS = true, c.u8()
+			t.HasTOS, t.TOS = true, c.U8()
 		case tunTTL:
-			t.HasTTL, t.TTL = true, c.u8()
+			t.HasTTL, t.TTL = true, c.U8()
 		case tunDF:
 			t.DF = true
 		case tunCsum:
@@ -244,26 +246,26 @@ func parseTunnel(b []byte) (Tunnel, error) {
 		case tunOAM:
 			t.OAM = true
 		case tunTPSrc:
-			t.SrcPort = c.be16()
+			t.SrcPort = c.BE16()
 		case tunTPDst:
-			t.DstPort = c.be16()
+			t.DstPort = c.BE16()
 		default:
 			t.Options = c.appendWhole(t.Options)
 		}
 	}
-	return t, c.err
+	return t, c.Err
 }
 
 func (c *cursor) ipv4() netip.Addr {
-	if !c.has(4) {
+	if !c.Has(4) {
 		return netip.Addr{}
 	}
-	return netip.AddrFrom4([4]byte(c.val))
+	return netip.AddrFrom4([4]byte(c.Val))
 }
 
 func (c *cursor) ipv6() netip.Addr {
-	if !c.has(16) {
+	if !c.Has(16) {
 		return netip.Addr{}
 	}
-	return netip.AddrFrom16([16]byte(c.val))
+	return netip.AddrFrom16([16]byte(c.Val))
 }

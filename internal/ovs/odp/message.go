@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"netbraid/rtnl/nlattr"
 )
 
 // The generic netlink families. Each has a multicast group of its own name but
@@ -124,7 +126,7 @@ func AppendGetFamily(b []byte, name string) []byte {
 	b = ne.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	b = ne.AppendUint64(b, 0)
 	b = append(b, ctrlGetFamily, ctrlVersion, 0, 0)
-	b = appendString(b, ctrlFamilyName, name)
+	b = nlattr.AppendString(b, ctrlFamilyName, name)
 	return closeMessage(b, start)
 }
 
@@ -135,25 +137,25 @@ func ParseFamily(body []byte) (Family, error) {
 		return f, fmt.Errorf("odp: description of a family of %d octets: %w", len(body), errShort)
 	}
 	groups := map[string]uint32{}
-	c := cursor{rest: body[4:]}
-	for c.next() {
-		switch c.typ {
+	c := attributes(body[4:])
+	for c.Next() {
+		switch c.Type {
 		case ctrlFamilyID:
-			f.ID = c.u16()
+			f.ID = c.U16()
 		case ctrlFamilyName:
-			f.Name = c.str()
+			f.Name = c.Str()
 		case ctrlVersionNo:
-			f.Version = c.u32()
+			f.Version = c.U32()
 		case ctrlMaxAttr:
-			f.MaxAttr = c.u32()
+			f.MaxAttr = c.U32()
 		case ctrlGroups:
-			c.within(parseGroups(c.val, groups))
+			c.within(parseGroups(c.Val, groups))
 		}
 	}
 	f.Group = groups[f.Name]
 	switch {
-	case c.err != nil:
-		return Family{}, fmt.Errorf("odp: description of family %q: %w", f.Name, c.err)
+	case c.Err != nil:
+		return Family{}, fmt.Errorf("odp: description of family %q: %w", f.Name, c.Err)
 	case f.ID < unix.NLMSG_MIN_TYPE || f.Name == "":
 		return Family{}, fmt.Errorf("odp: description of family %q has number %d", f.Name, f.ID)
 	}
@@ -168,21 +170,21 @@ func IsRemoval(body []byte, id uint16) bool {
 }
 
 func parseGroups(b []byte, groups map[string]uint32) error {
-	c := cursor{rest: b}
-	for c.next() {
-		in := cursor{rest: c.val}
+	c := attributes(b)
+	for c.Next() {
+		in := attributes(c.Val)
 		var name string
 		var id uint32
-		for in.next() {
-			switch in.typ {
+		for in.Next() {
+			switch in.Type {
 			case ctrlGroupName:
-				name = in.str()
+				name = in.Str()
 			case ctrlGroupID:
-				id = in.u32()
+				id = in.U32()
 			}
 		}
-		c.within(in.err)
+		c.within(in.Err)
 		groups[name] = id
 	}
-	return c.err
+	return c.Err
 }

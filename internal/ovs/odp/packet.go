@@ -1,5 +1,7 @@
 package odp
 
+import "netbraid/rtnl/nlattr"
+
 import "fmt"
 
 // Numbers of the attributes of a packet (enum ovs_packet_attr).
@@ -41,28 +43,28 @@ func (u *Upcall) Parse(body []byte) error {
 		return err
 	}
 	*u = Upcall{Cmd: h.Cmd, Datapath: h.Datapath}
-	c := cursor{rest: attrs}
-	for c.next() {
-		switch c.typ {
+	c := attributes(attrs)
+	for c.Next() {
+		switch c.Type {
 		case packetData:
-			u.Packet = c.val
+			u.Packet = c.Val
 		case packetKey:
-			u.RawKey = c.val
-			c.within(u.Key.parse(c.val))
+			u.RawKey = c.Val
+			c.within(u.Key.parse(c.Val))
 		case packetActions:
-			u.Actions = c.val
+			u.Actions = c.Val
 		case packetUser:
-			u.UserData = c.val
+			u.UserData = c.Val
 		case packetMRU:
-			u.MRU = c.u16()
+			u.MRU = c.U16()
 		case packetLen:
-			u.Len = c.u32()
+			u.Len = c.U32()
 		case packetHash:
-			u.Hash = c.u64()
+			u.Hash = c.U64()
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("odp: upcall of datapath %d: %w", h.Datapath, c.err)
+	if c.Err != nil {
+		return fmt.Errorf("odp: upcall of datapath %d: %w", h.Datapath, c.Err)
 	}
 	return nil
 }
@@ -86,18 +88,18 @@ type ExecuteRequest struct {
 func AppendExecute(b []byte, typ, flags uint16, r *ExecuteRequest) []byte {
 	start := len(b)
 	b = openMessage(b, typ, flags, Header{CmdExecute, Version(FamilyPacket), r.Datapath})
-	b = appendRaw(b, packetData, r.Packet)
-	b = appendRaw(b, packetKey, r.RawKey)
+	b = nlattr.AppendRaw(b, packetData, r.Packet)
+	b = nlattr.AppendRaw(b, packetKey, r.RawKey)
 	at := len(b)
-	b = closeAttr(AppendActions(openAttr(b, packetActions), r.Actions), at)
+	b = nlattr.Close(AppendActions(nlattr.Open(b, packetActions), r.Actions), at)
 	if r.Probe {
-		b = appendRaw(b, packetProbe, "")
+		b = nlattr.AppendRaw(b, packetProbe, "")
 	}
 	if r.MRU != 0 {
-		b = appendU16(b, packetMRU, r.MRU)
+		b = nlattr.AppendU16(b, packetMRU, r.MRU)
 	}
 	if r.Hash != 0 {
-		b = appendU64(b, packetHash, r.Hash)
+		b = nlattr.AppendU64(b, packetHash, r.Hash)
 	}
 	return closeMessage(b, start)
 }

@@ -124,23 +124,23 @@ func TestRecordedKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := cursor{rest: attrs}
-		for c.next() {
-			isKey := c.typ == flowKey || c.typ == flowMask
+		c := attributes(attrs)
+		for c.Next() {
+			isKey := c.Type == flowKey || c.Type == flowMask
 			if strings.HasPrefix(x.Cmd, FamilyPacket) {
-				isKey = c.typ == packetKey
+				isKey = c.Type == packetKey
 			}
 			if isKey {
 				n++
-				k, err := ParseKey(c.val)
+				k, err := ParseKey(c.Val)
 				if err != nil {
-					t.Fatalf("%x: %v", c.val, err)
+					t.Fatalf("%x: %v", c.Val, err)
 				}
-				if got := AppendKey(nil, &k); !bytes.Equal(got, c.val) {
-					t.Errorf("%s: key\n%x is written as\n%x", x.Cmd, c.val, got)
+				if got := AppendKey(nil, &k); !bytes.Equal(got, c.Val) {
+					t.Errorf("%s: key\n%x is written as\n%x", x.Cmd, c.Val, got)
 				}
 				if k.Meta != "" || k.Inner != "" {
-					t.Errorf("%x: not taken apart: %x %x", c.val, k.Meta, k.Inner)
+					t.Errorf("%x: not taken apart: %x %x", c.Val, k.Meta, k.Inner)
 				}
 			}
 		}
@@ -214,10 +214,10 @@ func rebuild(t *testing.T, x *exchange) []byte {
 		return AppendDump(nil, x.typ, family, h.Datapath)
 	}
 	var there [32]bool
-	c := cursor{rest: attrs}
-	for c.next() {
-		if int(c.typ) < len(there) {
-			there[c.typ] = true
+	c := attributes(attrs)
+	for c.Next() {
+		if int(c.Type) < len(there) {
+			there[c.Type] = true
 		}
 	}
 	switch x.Cmd[:strings.LastIndexByte(x.Cmd, '_')] {
@@ -263,10 +263,10 @@ func rebuildDatapath(x *exchange, h Header, attrs []byte, there [32]bool, flags 
 			r.Set |= f
 		}
 	}
-	c := cursor{rest: attrs}
-	for c.next() {
-		if c.typ == dpUpcallPID {
-			r.UpcallPID = c.u32()
+	c := attributes(attrs)
+	for c.Next() {
+		if c.Type == dpUpcallPID {
+			r.UpcallPID = c.U32()
 		}
 	}
 	return AppendDatapath(nil, x.typ, h.Cmd, flags, &r)

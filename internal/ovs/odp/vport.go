@@ -1,5 +1,7 @@
 package odp
 
+import "netbraid/rtnl/nlattr"
+
 import "fmt"
 
 // Numbers of the attributes of a port (enum ovs_vport_attr).
@@ -102,33 +104,33 @@ func ParsePort(body []byte) (Port, error) {
 		return Port{}, err
 	}
 	p := Port{Datapath: h.Datapath}
-	c := cursor{rest: attrs}
-	for c.next() {
-		switch c.typ {
+	c := attributes(attrs)
+	for c.Next() {
+		switch c.Type {
 		case portNumber:
-			p.Number = c.u32()
+			p.Number = c.U32()
 		case portType:
-			p.Type = PortType(c.u32())
+			p.Type = PortType(c.U32())
 		case portName:
-			p.Name = c.str()
+			p.Name = c.Str()
 		case portIfindex:
-			p.Ifindex = c.u32()
+			p.Ifindex = c.U32()
 		case portNetNS:
-			p.Moved, p.NetNS = true, int32(c.u32())
+			p.Moved, p.NetNS = true, int32(c.U32())
 		case portUpcallPID:
 			p.PIDs = c.u32s()
 		case portStats:
-			if c.has(64) {
-				p.Stats = parseStats(c.val)
+			if c.Has(64) {
+				p.Stats = parseStats(c.Val)
 			}
 		case portUpcallStats:
-			c.within(p.upcallStats(c.val))
+			c.within(p.upcallStats(c.Val))
 		case portOptions:
-			c.within(p.Options.parse(c.val))
+			c.within(p.Options.parse(c.Val))
 		}
 	}
-	if c.err != nil {
-		return Port{}, fmt.Errorf("odp: port %q (%d): %w", p.Name, p.Number, c.err)
+	if c.Err != nil {
+		return Port{}, fmt.Errorf("odp: port %q (%d): %w", p.Name, p.Number, c.Err)
 	}
 	return p, nil
 }
@@ -139,33 +141,33 @@ func parseStats(b []byte) PortStats {
 }
 
 func (p *Port) upcallStats(b []byte) error {
-	c := cursor{rest: b}
-	for c.next() {
-		switch c.typ {
+	c := attributes(b)
+	for c.Next() {
+		switch c.Type {
 		case 0:
-			p.Upcalls = c.u64()
+			p.Upcalls = c.U64()
 		case 1:
-			p.UpcallsLost = c.u64()
+			p.UpcallsLost = c.U64()
 		}
 	}
-	return c.err
+	return c.Err
 }
 
 func (o *TunnelOptions) parse(b []byte) error {
-	c := cursor{rest: b}
-	for c.next() {
-		switch c.typ {
+	c := attributes(b)
+	for c.Next() {
+		switch c.Type {
 		case tunnelDstPort:
-			o.DstPort = c.u16()
+			o.DstPort = c.U16()
 		case tunnelExtension:
-			in := cursor{rest: c.val}
-			for in.next() {
-				o.GBP = o.GBP || in.typ == vxlanGBP
+			in := attributes(c.Val)
+			for in.Next() {
+				o.GBP = o.GBP || in.Type == vxlanGBP
 			}
-			c.within(in.err)
+			c.within(in.Err)
 		}
 	}
-	return c.err
+	return c.Err
 }
 
 // PortFields names what a PortRequest sends.
@@ -203,13 +205,13 @@ func AppendPort(b []byte, typ uint16, cmd uint8, flags uint16, r *PortRequest) [
 	start := len(b)
 	b = openMessage(b, typ, flags, Header{cmd, Version(FamilyVport), r.Datapath})
 	if r.Set&SetNumber != 0 {
-		b = appendU32(b, portNumber, r.Number)
+		b = nlattr.AppendU32(b, portNumber, r.Number)
 	}
 	if r.Set&SetType != 0 {
-		b = appendU32(b, portType, uint32(r.Type))
+		b = nlattr.AppendU32(b, portType, uint32(r.Type))
 	}
 	if r.Name != "" {
-		b = appendString(b, portName, r.Name)
+		b = nlattr.AppendString(b, portName, r.Name)
 	}
 	if r.Set&SetOptions != 0 {
 		b = appendOptions(b, r.Options)
@@ -219,27 +221,27 @@ func AppendPort(b []byte, typ uint16, cmd uint8, flags uint16, r *PortRequest) [
 	}
 	if r.Set&SetStats != 0 {
 		at := len(b)
-		b = openAttr(b, portStats)
+		b = nlattr.Open(b, portStats)
 		s := &r.Stats
 		for _, v := range [...]uint64{s.RxPackets, s.TxPackets, s.RxBytes, s.TxBytes, s.RxErrors, s.TxErrors, s.RxDropped, s.TxDropped} {
 			b = ne.AppendUint64(b, v)
 		}
-		b = closeAttr(b, at)
+		b = nlattr.Close(b, at)
 	}
 	return closeMessage(b, start)
 }
 
 func appendOptions(b []byte, o TunnelOptions) []byte {
 	start := len(b)
-	b = openAttr(b, portOptions)
+	b = nlattr.Open(b, portOptions)
 	if o.DstPort != 0 {
-		b = appendU16(b, tunnelDstPort, o.DstPort)
+		b = nlattr.AppendU16(b, tunnelDstPort, o.DstPort)
 	}
 	if o.GBP {
 		at := len(b)
-		b = closeAttr(appendRaw(openAttr(b, tunnelExtension), vxlanGBP, ""), at)
+		b = nlattr.Close(nlattr.AppendRaw(nlattr.Open(b, tunnelExtension), vxlanGBP, ""), at)
 	}
-	return closeAttr(b, start)
+	return nlattr.Close(b, start)
 }
 
 // CheckName says what is wrong with the name of a datapath or port; nil if
