@@ -204,14 +204,18 @@ func (l *ledger) disconnected() {
 	}
 }
 
-// errors lists what has failed, for which is true, sorted.
-func (l *ledger) errors(now time.Time, which func(key) bool) []Error {
-	var keys []key
+// shown lists the keys whose failures are to be told.
+func (l *ledger) shown(now time.Time) (keys []key) {
 	for k, f := range l.failed {
-		if which(k) && !(f.over && now.Sub(f.at) > shownFor) {
+		if !(f.over && now.Sub(f.at) > shownFor) {
 			keys = append(keys, k)
 		}
 	}
+	return keys
+}
+
+// errors tells of the failures of keys, sorted.
+func (l *ledger) errors(now time.Time, keys []key) []Error {
 	slices.SortFunc(keys, key.compare)
 	out := make([]Error, 0, len(keys))
 	for _, k := range keys {

@@ -27,16 +27,20 @@ func (e *Engine) Status(now time.Time) Status {
 	if c.state == connected && (!e.ready() || !c.have[dataplane.KindRoute]) {
 		s.State = "reading"
 	}
-	shown := map[key]bool{}
+	failed := map[*unit][]key{} // nil: those that belong to no pair
+	for _, k := range e.ledger.shown(now) {
+		u := e.concerned(k)
+		failed[u] = append(failed[u], k)
+	}
 	for _, id := range sortedKeys(e.units, unitID.compare) {
 		u := e.units[id]
-		s.Pairs = append(s.Pairs, e.pairStatus(now, u, shown))
+		s.Pairs = append(s.Pairs, e.pairStatus(now, u, failed[u]))
 	}
-	s.Errors = e.ledger.errors(now, func(k key) bool { return !shown[k] })
+	s.Errors = e.ledger.errors(now, failed[nil])
 	return s
 }
 
-func (e *Engine) pairStatus(now time.Time, u *unit, shown map[key]bool) PairStatus {
+func (e *Engine) pairStatus(now time.Time, u *unit, failed []key) PairStatus {
 	s := PairStatus{Phy: e.phyName(u), Sub: u.id.sub, PhyIndex: u.phy, HostIndex: u.host, Host: u.agreed}
 	if sp := e.specOf(u); sp != nil {
 		s.NetNS = sp.NetNS
@@ -53,11 +57,7 @@ func (e *Engine) pairStatus(now time.Time, u *unit, shown map[key]bool) PairStat
 	if l := e.link(u.ns, u.host); l != nil {
 		s.Host = l.Name
 	}
-	s.Errors = e.ledger.errors(now, func(k key) bool {
-		mine := e.concerns(k, u)
-		shown[k] = shown[k] || mine
-		return mine
-	})
+	s.Errors = e.ledger.errors(now, failed)
 	if u.active {
 		s.Attrs = e.attrs(u)
 	}
@@ -97,18 +97,19 @@ func (e *Engine) noPhy(name string) string {
 	return why
 }
 
-// concerns tells whether a key is about a pair.
-func (e *Engine) concerns(k key, u *unit) bool {
-	switch {
+// concerned is the pair that a key is about; nil for none.
+func (e *Engine) concerned(k key) *unit {
+	switch i := e.dp.ifaces[k.index]; {
 	case k.side != dataplaneSide:
-		return u.host != 0 && k.index == u.host && nsOf(k) == u.ns
+		return e.byHost[linkID{nsOf(k), k.index}]
 	case k.class == ofLocal:
-		return false
+		return nil
+	case k.class == ofSub && i != nil:
+		return e.units[unitID{i.Name, k.sub}]
 	case k.class == ofSub:
-		p := e.dp.named(u.id.phy)
-		return k.sub == u.id.sub && p != nil && p.Index == k.index
+		return nil
 	}
-	return u.phy != dataplane.NoIndex && k.index == u.phy
+	return e.byPhy[k.index]
 }
 
 func (e *Engine) stateOf(u *unit, attrs []Attr) string {

@@ -1,7 +1,10 @@
 package router
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +53,23 @@ func (w *world) paired() {
 		}
 		return ""
 	})
+}
+
+// plan is what netbraid plan says in the control namespace, and its exit code.
+func (w *world) plan() string {
+	w.t.Helper()
+	cmd := exec.Command(os.Args[0], "plan", "-p", "", "-c", filepath.Join(w.dir, "config"), "--run-dir", filepath.Join(w.dir, "run"), "--state-dir", filepath.Join(w.dir, "lib"))
+	cmd.Env = append(os.Environ(), command+"=1")
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := w.control.Do(cmd.Start); err != nil {
+		w.t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	return fmt.Sprintf("%sexit %d\n", out.String(), cmd.ProcessState.ExitCode())
 }
 
 // TestLeftByFile: a dataplane and its pairs are taken out of the file while
@@ -146,10 +166,26 @@ func TestLeftUnreachable(t *testing.T) {
 	w, s := newVPPWorld(t)
 	w.start()
 	w.paired()
-	w.kill()
+	w.eventually(10*time.Second, func() string {
+		if got := w.plan(); got != "nothing to do\nexit 0\n" {
+			return got
+		}
+		return ""
+	})
 	text := w.read("network")
+	w.write("network", strings.Replace(text, "config pair 'e1'\n", "config pair 'e1'\n\toption sync '0'\n\toption host 'x1'\n", 1))
+	if got, want := w.plan(), "make again pair e1 of GigabitEthernet0/4/0 and companion x1 on dataplane vpp: host from 'e1' to 'x1', sync from '1' to '0'\nexit 2\n"; got != want {
+		t.Errorf("plan says\n%s, want\n%s", got, want)
+	}
+	w.kill()
 	w.write("network", without(text))
+	if got := w.plan(); !strings.Contains(got, "take apart pair e0 of GigabitEthernet0/3/0 and companion e0 on dataplane vpp\n") {
+		t.Errorf("plan says\n%s", got)
+	}
 	s.Down()
+	if got := w.plan(); !strings.Contains(got, "dataplane vpp cannot be reached now") || !strings.Contains(got, "companion e1 on dataplane vpp (when the dataplane can be reached)\nexit 2\n") {
+		t.Errorf("plan says\n%s", got)
+	}
 	w.start()
 	left := func(also string) func() string {
 		return func() string {
