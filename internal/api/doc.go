@@ -36,17 +36,21 @@
 //	list    {"pairs": [{"name", "dataplane", "phy", "host", "netns", "sync",
 //	        "auto_subif", "mpls", "tun", "queues", "added" (at run time)}], "more": n}
 //	status  {"dataplanes": [{"name", "type", "socket" or "netns", "state" (live,
-//	        reading, connecting, waiting), "error", "retry-in-ms", "since" (s),
-//	        "version", "missing", "pending", "in-flight", "lag-ms" (of
-//	        the oldest operations that are not answered), "errors", "pairs":
-//	        [{"name", "phy", "host", "netns", "state", "parent", "vlan",
+//	        reading, connecting, waiting), "error", "retry-in-ms", "disconnected"
+//	        (s without a connection), "since" (s in this state), "version",
+//	        "missing", "pending", "in-flight", "lag-ms" (of the oldest operations
+//	        that are not answered), "errors", "pairs": [{"name", "phy", "host",
+//	        "netns", "state", "reason" (of one that waits), "parent", "vlan",
 //	        "phy-index", "host-index", "tun", "attributes": {NAME: {"owner",
 //	        "dataplane", "linux", "in-step"}}, "errors"}], "more": n, "fib":
 //	        {"phase", "routes", "have", "differences", …, "skipped": [{"ns",
 //	        "reason", "routes"}], "failed": [{"route", "table", "message",
-//	        "attempts", "retry-in-ms"}]}}]}; with arguments dataplane and pair
-//	        (its name, interface or companion) only those. Attributes are left
-//	        out when there are more than 200 pairs, pairs beyond 3,000 counted
+//	        "attempts", "retry-in-ms"}]}, "leaving" (not configured any more)}],
+//	        "left-behind" (what was made and could not be taken apart):
+//	        [{"dataplane", "type", "place", "interfaces", "more": n, "reason"}]};
+//	        with arguments dataplane and pair (its name, interface or companion)
+//	        only those. Attributes are left out when there are more than 200
+//	        pairs, pairs beyond 3,000 and interfaces left behind beyond 100 counted
 //	add     {"ok", "problems", "more"} as reload; the arguments are the options of
 //	        a section of type pair, and its name
 //	del     only of a pair that add has added; Not supported (8) of one of the

@@ -45,7 +45,7 @@ type Caps struct {
 	MPLS, TUN, SubInterfaces bool
 	MaxPaths                 int    // of a route; at least 16
 	Version                  string // for people: "VPP 26.10-rc0", "Linux 6.12 namespace /run/netns/fwd"
-	// Missing says what this one lacks and why, for `netbraid pair list`.
+	// Missing says what this one lacks and why, for `netbraid fib`.
 	Missing []string
 }
 
