@@ -13,7 +13,7 @@ const minEtherType = 0x600
 // punt has linux-cp hand on the frames that are configured. There is no way to
 // have it stop.
 func (s *session) punt() error {
-	if len(s.opt.Punt) == 0 {
+	if len(s.opt.Punt) == 0 || s.opt.looks {
 		return nil
 	}
 	types, err := s.punted(typeGet, typeGetReply, (*decoder).u16, (*decoder).u16)
