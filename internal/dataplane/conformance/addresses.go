@@ -51,6 +51,35 @@ func testAddresses(c *client) {
 	}
 }
 
+// testAddressesWithin: a single address may lie in the subnet of another one of
+// its interface, whichever comes or goes first, and is dumped as written.
+func testAddressesWithin(c *client) {
+	c.connect()
+	i := c.phy("phy0", true)
+	have := map[string]bool{}
+	for _, s := range []struct {
+		kind dataplane.OpKind
+		p    string
+	}{
+		{dataplane.AddrAdd, "192.0.2.1/24"}, {dataplane.AddrAdd, "192.0.2.254/32"}, {dataplane.AddrAdd, "192.0.2.253/32"},
+		{dataplane.AddrAdd, "2001:db8::1/64"}, {dataplane.AddrAdd, "2001:db8::100/128"},
+		{dataplane.AddrDel, "192.0.2.1/24"}, {dataplane.AddrDel, "2001:db8::1/64"},
+		{dataplane.AddrAdd, "2001:db8::1/64"}, {dataplane.AddrAdd, "192.0.2.1/24"}, {dataplane.AddrAdd, "192.0.2.2/24"},
+		{dataplane.AddrDel, "192.0.2.254/32"}, {dataplane.AddrDel, "192.0.2.1/24"}, {dataplane.AddrDel, "192.0.2.2/24"},
+		{dataplane.AddrDel, "2001:db8::100/128"}, {dataplane.AddrAdd, "192.0.2.254/32"},
+	} {
+		c.write(addrOp(s.kind, i, s.p), addrOp(s.kind, i, s.p))
+		have[s.p] = s.kind == dataplane.AddrAdd
+		var want []dataplane.Addr
+		for p, there := range have {
+			if there {
+				want = append(want, dataplane.Addr{Index: i, Prefix: prefix(p)})
+			}
+		}
+		c.holdsAddrs(want...)
+	}
+}
+
 // testAddressesSurviveBounce: an interface that goes down and up has its
 // addresses again.
 func testAddressesSurviveBounce(c *client) {

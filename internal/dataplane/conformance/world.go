@@ -106,6 +106,7 @@ var cases = []testCase{
 	{"SubInterfaces", testSubInterfaces},
 	{"SubInterfacePair", testSubInterfacePair},
 	{"Addresses", testAddresses},
+	{"AddressesWithin", testAddressesWithin},
 	{"AddressesSurviveBounce", testAddressesSurviveBounce},
 	{"OutsideAddresses", testOutsideAddresses},
 	{"Neighbours", testNeighbours},

@@ -56,6 +56,7 @@ func (s *session) addrAdd(op *dataplane.Op) (refused, err error) {
 		return nil, err
 	}
 	if refused == nil {
+		delete(s.c.within, said{op.Index, op.Prefix})
 		if isLocal(op.Prefix) {
 			if s.c.local == nil || len(s.c.local) > maxKept {
 				s.c.local = localAddrs{}
@@ -66,6 +67,9 @@ func (s *session) addrAdd(op *dataplane.Op) (refused, err error) {
 	}
 	if !errors.Is(refused, addressInUse) && !errors.Is(refused, duplicateAddress) {
 		return refused, nil
+	}
+	if done, err := s.addWithin(op); done || err != nil {
+		return nil, err
 	}
 	there, holder, err := s.holder(op)
 	switch {
@@ -126,12 +130,20 @@ func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
 		return nil, nil
 	}
 	list, refused, err := s.readAddrs(op.Index, op.Prefix.Addr().Is6())
-	if refused != nil || err != nil || !slices.Contains(list, op.Prefix) {
+	real := op.Prefix
+	if p, other := s.c.within[said{op.Index, op.Prefix}]; other {
+		real = p
+		delete(s.c.within, said{op.Index, op.Prefix})
+	}
+	if refused != nil || err != nil || !slices.Contains(list, real) {
 		return refused, err
 	}
-	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, op.Prefix))
+	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, real))
 	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {
 		refused = nil
+	}
+	if refused == nil && err == nil && real == op.Prefix {
+		err = s.unveil(op.Index, op.Prefix)
 	}
 	switch {
 	case refused != nil || err != nil:

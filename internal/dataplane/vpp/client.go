@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -92,8 +93,9 @@ type Client struct {
 	// These survive sessions; the living one uses them.
 	paths  paths
 	local  localAddrs
-	ip4    map[uint32]bool // interfaces that we have enabled IPv4 on
-	warned map[string]bool // what was warned of
+	within map[said]netip.Prefix // addresses that VPP has with another length
+	ip4    map[uint32]bool       // interfaces that we have enabled IPv4 on
+	warned map[string]bool       // what was warned of
 
 	mu     sync.Mutex
 	closed bool

@@ -139,7 +139,7 @@ func (s *session) dumpAddrs() (refused, err error) {
 				return refused, err
 			}
 			for _, p := range some {
-				list = append(list, dataplane.Addr{Index: index, Prefix: p})
+				list = append(list, dataplane.Addr{Index: index, Prefix: s.saidAs(index, p)})
 			}
 		}
 		p, ok, err := s.readLocal(index)

@@ -3,6 +3,7 @@ package vpp
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -104,6 +105,7 @@ func (s *session) gone(index uint32) {
 	w := &s.world
 	delete(w.raw, index)
 	delete(w.table4, index)
+	maps.DeleteFunc(s.c.within, func(k said, _ netip.Prefix) bool { return k.index == index })
 	for _, g := range w.groups {
 		delete(g.accepts, index) // another may get its number
 	}

@@ -94,3 +94,15 @@ func (s *Server) RouteCount(id uint32, af uint8, name string) (n int) {
 	}
 	return n
 }
+
+// Addresses lists the IPv4 addresses of an interface.
+func (s *Server) Addresses(index uint32) (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.st.vif(index); v != nil {
+		for _, p := range v.addrs[0] {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package vpp
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"netbraid/internal/dataplane"
+)
+
+// VPP has addresses of one subnet on an interface only if all have its length.
+// In Linux they may be single ones: virtual addresses of VRRP, those of DHCPv6
+// beside those of advertisements. VPP gets these with the length of the subnet
+// that they lie in: it takes the same packets for its own, and nothing else is
+// different.
+
+// said is an address as it was asked for.
+type said struct {
+	index  uint32
+	prefix netip.Prefix
+}
+
+func compareSaid(a, b said) int {
+	return cmp.Or(cmp.Compare(a.index, b.index), a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
+}
+
+// addWithin adds an address that VPP has refused, if that is because of others
+// of its interface, and tells whether it is there now.
+func (s *session) addWithin(op *dataplane.Op) (done bool, err error) {
+	key := said{op.Index, op.Prefix}
+	list, _, err := s.readAddrs(op.Index, op.Prefix.Addr().Is6())
+	if err != nil || slices.Contains(list, op.Prefix) {
+		return err == nil, err
+	}
+	if p, other := s.c.within[key]; other && slices.Contains(list, p) {
+		return true, nil
+	}
+	var longer []netip.Prefix
+	for _, a := range list {
+		switch {
+		case !a.Overlaps(op.Prefix) || a.Addr() == op.Prefix.Addr():
+		case a.Bits() < op.Prefix.Bits():
+			return s.cover(key, a.Bits())
+		case a.Bits() > op.Prefix.Bits():
+			longer = append(longer, a)
+		}
+	}
+	if len(longer) == 0 {
+		return false, nil
+	}
+	// What lies in the new subnet makes room for it, and comes back.
+	for _, a := range longer {
+		if _, err := s.address(op.Index, a, false); err != nil {
+			return false, err
+		}
+	}
+	refused, err := s.address(op.Index, op.Prefix, true)
+	for _, a := range longer {
+		switch {
+		case err != nil:
+			return false, err
+		case refused != nil: // another interface's is in the way
+			_, err = s.address(op.Index, a, true)
+		default:
+			_, err = s.cover(said{op.Index, s.saidAs(op.Index, a)}, op.Prefix.Bits())
+		}
+	}
+	if err == nil && op.Prefix.Addr().Is6() {
+		err = s.restoreLocal(op.Index) // it may have been without IPv6 for a moment
+	}
+	return refused == nil, err
+}
+
+// address adds or removes an address as it is.
+func (s *session) address(index uint32, p netip.Prefix, add bool) (refused, err error) {
+	return s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, index, add, p))
+}
+
+// cover adds an address with the length of the subnet that it lies in.
+func (s *session) cover(key said, bits int) (done bool, err error) {
+	p := netip.PrefixFrom(key.prefix.Addr(), bits)
+	refused, err := s.address(key.index, p, true)
+	if refused != nil || err != nil {
+		return false, err
+	}
+	if s.c.within == nil || len(s.c.within) > maxKept {
+		s.c.within = map[said]netip.Prefix{}
+	}
+	s.c.within[key] = p
+	return true, nil
+}
+
+// unveil gives addresses that had the length of a subnet because of an address
+// that has gone their own again, or that of another one.
+func (s *session) unveil(index uint32, gone netip.Prefix) error {
+	for _, key := range slices.SortedFunc(maps.Keys(s.c.within), compareSaid) {
+		p := s.c.within[key]
+		if key.index != index || p.Bits() != gone.Bits() || p.Masked() != gone.Masked() {
+			continue
+		}
+		list, _, err := s.readAddrs(index, p.Addr().Is6())
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(a netip.Prefix) bool {
+			return a != p && a.Masked() == p.Masked() && s.saidAs(index, a) == a
+		}) {
+			continue // it still has a reason
+		}
+		if _, err := s.address(index, p, false); err != nil {
+			return err
+		}
+		delete(s.c.within, key)
+		if _, err := s.addrAdd(&dataplane.Op{Kind: dataplane.AddrAdd, Index: index, Prefix: key.prefix}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saidAs is an address of VPP as it was asked for.
+func (s *session) saidAs(index uint32, p netip.Prefix) netip.Prefix {
+	for key, real := range s.c.within {
+		if key.index == index && real == p {
+			return key.prefix
+		}
+	}
+	return p
+}

@@ -1,0 +1,47 @@
+package vpp_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"netbraid/internal/dataplane"
+	"netbraid/internal/dataplane/vpptest"
+)
+
+// TestVirtualAddress: an address that lies in a subnet of its interface is VPP's
+// own, with the length that VPP wants; it has its own again when that has gone,
+// and a new connection knows it.
+func TestVirtualAddress(t *testing.T) {
+	s, u, phy, other := start(t, vpptest.Options{})
+	addr := func(kind dataplane.OpKind, i uint32, p string) dataplane.Op {
+		return dataplane.Op{Kind: kind, Index: i, Prefix: pfx(p)}
+	}
+	has := func(want ...string) {
+		t.Helper()
+		if got := s.Addresses(phy); !slices.Equal(got, want) {
+			t.Errorf("VPP has %v, want %v", got, want)
+		}
+	}
+	u.must(addr(dataplane.AddrAdd, phy, "192.0.2.1/24"), addr(dataplane.AddrAdd, phy, "192.0.2.254/32"))
+	has("192.0.2.1/24", "192.0.2.254/24")
+	u.up()
+	u.must(addr(dataplane.AddrAdd, phy, "192.0.2.254/32"))
+	if list, err := u.dump(dataplane.KindAddr); err != nil || len(list) != 2 || list[1].(dataplane.Addr).Prefix != pfx("192.0.2.254/32") {
+		t.Errorf("dumped %v, %v", list, err)
+	}
+	u.must(addr(dataplane.AddrDel, phy, "192.0.2.1/24"))
+	has("192.0.2.254/32")
+	// Somebody else's is in the way of the subnet: nothing is lost.
+	u.must(addr(dataplane.AddrAdd, other, "192.0.2.129/28"))
+	if err := u.refused(addr(dataplane.AddrAdd, phy, "192.0.2.1/24")); !errors.Is(err, dataplane.ErrTaken) || !strings.Contains(err.Error(), "overlaps") {
+		t.Error(err)
+	}
+	has("192.0.2.254/32")
+	if err := u.refused(addr(dataplane.AddrAdd, phy, "192.0.2.130/32")); !errors.Is(err, dataplane.ErrTaken) {
+		t.Error(err)
+	}
+	u.must(addr(dataplane.AddrDel, phy, "192.0.2.254/32"))
+	has()
+}
