@@ -34,7 +34,7 @@
 // # Object netbraid.pair
 //
 //	list    {"pairs": [{"name", "dataplane", "phy", "host", "netns", "sync",
-//	        "auto_subif", "mpls", "tun", "queues", "added" (at run time)}], "more": n}
+//	        "auto_subif", "tun", "queues", "added" (at run time), "mpls" (when configured)}], "more": n}
 //	status  {"dataplanes": [{"name", "type", "socket" or "netns", "state" (live,
 //	        reading, connecting, waiting), "error", "retry-in-ms", "disconnected"
 //	        (s without a connection), "since" (s in this state), "version",

@@ -40,9 +40,13 @@ func (s *Server) pairList(r *ubus.Request) {
 
 // pairWanted is a pair as configured or added.
 func pairWanted(p *config.Pair, added bool) ubus.Table {
-	return ubus.Table{{Name: "name", Value: p.Name}, {Name: "dataplane", Value: p.Dataplane}, {Name: "phy", Value: p.Phy}, {Name: "host", Value: p.Host},
-		{Name: "netns", Value: p.NetNS}, {Name: "sync", Value: p.Sync}, {Name: "auto_subif", Value: p.AutoSubif}, {Name: "mpls", Value: p.MPLS}, {Name: "tun", Value: p.TUN},
+	t := ubus.Table{{Name: "name", Value: p.Name}, {Name: "dataplane", Value: p.Dataplane}, {Name: "phy", Value: p.Phy}, {Name: "host", Value: p.Host},
+		{Name: "netns", Value: p.NetNS}, {Name: "sync", Value: p.Sync}, {Name: "auto_subif", Value: p.AutoSubif}, {Name: "tun", Value: p.TUN},
 		{Name: "queues", Value: int32(p.Queues)}, {Name: "added", Value: added}}
+	if p.MPLS || p.NoMPLS {
+		t = append(t, ubus.Field{Name: "mpls", Value: p.MPLS})
+	}
+	return t
 }
 
 // maxPairsListed bounds the pairs of a dataplane in one answer, and

@@ -49,8 +49,8 @@ func TestPairs(t *testing.T) {
 		{"add", args("name", "x", "dataplane", "vpp", "phy", ubus.Table{}), ubus.StatusInvalidArgument, ""},
 		{"del", args("name", "wan"), ubus.StatusNotSupported, ""},
 		{"del", args("name", "x"), ubus.StatusNotFound, ""},
-		{"list", nil, ubus.StatusOK, `{"pairs":[{"name":"wan","dataplane":"vpp","phy":"eth0","host":"wan","netns":"","sync":true,"auto_subif":false,"mpls":false,"tun":false,"queues":1,"added":false},` +
-			`{"name":"lan","dataplane":"fwd","phy":"eth1","host":"lan","netns":"","sync":true,"auto_subif":true,"mpls":false,"tun":false,"queues":2,"added":true}],"more":0}`},
+		{"list", nil, ubus.StatusOK, `{"pairs":[{"name":"wan","dataplane":"vpp","phy":"eth0","host":"wan","netns":"","sync":true,"auto_subif":false,"tun":false,"queues":1,"added":false},` +
+			`{"name":"lan","dataplane":"fwd","phy":"eth1","host":"lan","netns":"","sync":true,"auto_subif":true,"tun":false,"queues":2,"added":true}],"more":0}`},
 		{"del", args("name", "lan"), ubus.StatusOK, ""},
 		{"del", args("name", "lan"), ubus.StatusNotFound, ""},
 		{"status", args("dataplane", "none"), ubus.StatusNotFound, ""},

@@ -16,8 +16,8 @@ func (a *app) mirrorCmd() *cobra.Command {
 	return a.client(&cobra.Command{
 		Use:   "mirror",
 		Short: "Show how the daemon's picture of the kernel stands",
-		Long: `The daemon keeps a copy of the kernel's links, addresses, neighbours, routes and
-rules, by what the kernel announces. Announcements that were lost make it read
+		Long: `The daemon keeps a copy of the kernel's links, addresses, settings of links
+(netconf), neighbours, routes and rules, by what the kernel announces. Announcements that were lost make it read
 everything again. For each network namespace: the state, which is one of
   live           equal to the kernel but for what is under way (lag)
   synchronising  a table is being read; those that are live can be relied on

@@ -262,7 +262,7 @@ became of it.`,
 	f.StringVar(&netns, "netns", "", "network `namespace` of the companion (default: the daemon's own)")
 	f.BoolVar(&noSync, "no-sync", false, "do not take over to Linux what is changed in the dataplane")
 	f.BoolVar(&auto, "auto-subif", false, "pair sub-interfaces and VLANs by themselves")
-	f.BoolVar(&mpls, "mpls", false, "take labelled packets")
+	f.BoolVar(&mpls, "mpls", false, "take labelled packets; --mpls=false: do not (default: as net.mpls.conf.HOST.input says)")
 	f.BoolVar(&tun, "tun", false, "a companion without Ethernet header")
 	f.Uint8Var(&queues, "queues", 1, "`number` of queues of the companion (today's dataplanes choose themselves)")
 	return c

@@ -26,8 +26,10 @@ type Pair struct {
 	// AutoSubif: sub-interfaces of the phy and VLANs on the companion become
 	// pairs by themselves.
 	AutoSubif bool
-	// MPLS: the phy and its sub-interfaces take packets with labels.
-	MPLS bool
+	// MPLS: the companion and its VLANs are set to take packets with labels, and
+	// with them the phy and its sub-interfaces; NoMPLS: not to. Neither: what is set
+	// in Linux counts.
+	MPLS, NoMPLS bool
 	// TUN: the companion has no Ethernet header. Only with a dataplane of type
 	// VPP.
 	TUN bool
@@ -54,7 +56,7 @@ var pairOptions = newGroup("pair", "A `config pair` section: an interface of a d
 	spec{name: "netns", kind: text, allow: allowNetNS, def: "the daemon's own", meaning: "network namespace of the companion", set: func(t *target, v value) { t.p.netns(t, &v, &t.pair.NetNS) }},
 	spec{name: "sync", kind: yesno, def: "1", meaning: "take over to Linux what is changed in the dataplane: state, MTU, addresses", set: setPair(func(d *Pair, v value) { d.Sync = v.yes() })},
 	spec{name: "auto_subif", kind: yesno, def: "0", meaning: "sub-interfaces of the phy and VLANs on the companion are paired by themselves", set: setPair(func(d *Pair, v value) { d.AutoSubif = v.yes() })},
-	spec{name: "mpls", kind: yesno, def: "0", meaning: "the interface and its sub-interfaces take packets with MPLS labels", set: setPair(func(d *Pair, v value) { d.MPLS = v.yes() })},
+	spec{name: "mpls", kind: yesno, def: "as in Linux", meaning: "the interface and its sub-interfaces take packets with MPLS labels; sets net.mpls.conf.*.input of their companions, which is followed", set: setPair(func(d *Pair, v value) { d.MPLS, d.NoMPLS = v.yes(), !v.yes() })},
 	spec{name: "tun", kind: yesno, def: "0", meaning: "type vpp: a companion without Ethernet header (TUN), for an interface that has none", set: setPair(func(d *Pair, v value) { d.TUN = v.yes() })},
 	spec{name: "queues", kind: number, min: 1, max: 255, def: "1", meaning: "queues of the companion; ignored by today's dataplanes, which choose how many", set: setPair(func(d *Pair, v value) { d.Queues = uint8(v.n) })},
 	spec{name: "enabled", kind: yesno, def: "1", meaning: "0: leave the section out"},
@@ -318,7 +320,7 @@ func diffPair(a, b *Pair) Verdict {
 	switch {
 	case a.Dataplane != b.Dataplane, a.Phy != b.Phy, a.Host != b.Host, a.NetNS != b.NetNS, a.TUN != b.TUN:
 		return Recreate
-	case a.Queues != b.Queues, a.Sync != b.Sync, a.AutoSubif != b.AutoSubif, a.MPLS != b.MPLS:
+	case a.Queues != b.Queues, a.Sync != b.Sync, a.AutoSubif != b.AutoSubif, a.MPLS != b.MPLS, a.NoMPLS != b.NoMPLS:
 		return Live
 	}
 	return Keep

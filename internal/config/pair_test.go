@@ -36,11 +36,13 @@ func TestPairs(t *testing.T) {
 	option sync 0
 	option queues 4
 	option netns /var/run/netns/blue
+	option mpls 0
 config pair
 	option dataplane netns
 	option phy eth1
 	option host host2
 	option auto_subif 1
+	option mpls yes
 config pair off
 	option dataplane netns
 	option phy eth1
@@ -58,8 +60,8 @@ config pair off
 	}
 	pairs := []*Pair{
 		{Name: "before", Pos: Pos{"net", 1}, Dataplane: "vpp0", Phy: "GigabitEthernet3/0/0", Host: "before", Sync: true, Queues: 1},
-		{Name: "host1", Pos: Pos{"net", 19}, Dataplane: "vpp0", Phy: "tun0", Host: "host1", NetNS: "/run/netns/blue", TUN: true, Queues: 4},
-		{Name: "host2", Pos: Pos{"net", 26}, Dataplane: "netns", Phy: "eth1", Host: "host2", Sync: true, AutoSubif: true, Queues: 1},
+		{Name: "host1", Pos: Pos{"net", 19}, Dataplane: "vpp0", Phy: "tun0", Host: "host1", NetNS: "/run/netns/blue", TUN: true, Queues: 4, NoMPLS: true},
+		{Name: "host2", Pos: Pos{"net", 27}, Dataplane: "netns", Phy: "eth1", Host: "host2", Sync: true, AutoSubif: true, Queues: 1, MPLS: true},
 	}
 	if d := cmp.Diff(pairs, cfg.Pairs); d != "" {
 		t.Error(d)
@@ -272,6 +274,8 @@ func TestDiffPairs(t *testing.T) {
 		{"option phy x", "option phy x\n option netns n", "a recreate"},
 		{"option phy x", "option phy x\n option sync 0", "a live"},
 		{"option phy x", "option phy x\n option auto_subif 1", "a live"},
+		{"option phy x", "option phy x\n option mpls 0", "a live"},
+		{"option phy x", "option phy x\n option mpls 1", "a live"},
 		{"config pair a", "config pair b", "a remove b add"},
 		{"option window 64", "option window 65", "vpp0 recreate"},
 		{"'blue 10'", "'blue 11'", "vpp0 live"},

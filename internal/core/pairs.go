@@ -264,7 +264,7 @@ func (c *Core) setPairs(p *Plane) {
 			p.netns[w.NetNS] = c.usePairNS(p, w.NetNS)
 		}
 		specs = append(specs, pair.Spec{Name: w.Name, Phy: w.Phy, Host: w.Host, NetNS: w.NetNS, NS: p.netns[w.NetNS],
-			Sync: w.Sync, AutoSubif: w.AutoSubif, MPLS: w.MPLS, TUN: w.TUN, Queues: w.Queues})
+			Sync: w.Sync, AutoSubif: w.AutoSubif, MPLS: mplsOf(w), TUN: w.TUN, Queues: w.Queues})
 	}
 	p.spaces = slices.Sorted(maps.Values(p.netns)) // those that are left tell what they tell
 	p.Pairs.SetPairs(c.now, specs)
@@ -274,6 +274,17 @@ func (c *Core) setPairs(p *Plane) {
 		}
 	}
 	p.spaces = slices.Sorted(maps.Values(p.netns))
+}
+
+// mplsOf is what a section says of packets with labels.
+func mplsOf(p *config.Pair) pair.MPLS {
+	switch {
+	case p.MPLS:
+		return pair.MPLSOn
+	case p.NoMPLS:
+		return pair.MPLSOff
+	}
+	return pair.MPLSFollows
 }
 
 func (c *Core) usePairNS(p *Plane, path string) model.NS {

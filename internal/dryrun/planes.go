@@ -356,8 +356,16 @@ func pairAttrs(a, b *config.Pair) (fixed, live []Attr) {
 	add(&live, "name", a.Name, b.Name)
 	add(&live, "sync", yes(a.Sync), yes(b.Sync))
 	add(&live, "auto_subif", yes(a.AutoSubif), yes(b.AutoSubif))
-	add(&live, "mpls", yes(a.MPLS), yes(b.MPLS))
+	add(&live, "mpls", mplsText(a), mplsText(b))
 	return fixed, live
+}
+
+// mplsText is option mpls, "linux" for none.
+func mplsText(p *config.Pair) string {
+	if !p.MPLS && !p.NoMPLS {
+		return "linux"
+	}
+	return yes(p.MPLS)
 }
 
 func add(out *[]Attr, name, from, to string) {

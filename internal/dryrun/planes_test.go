@@ -64,7 +64,7 @@ func TestComparePlanes(t *testing.T) {
 		{"no namespace", plane, plane + one("option netns netbraid-test-none"), nil, paired(), " v: make a eth0 a <when /run/netns/netbraid-test-none is there>"},
 		{"no namespace, as before", plane + one("option netns netbraid-test-none"), plane + one("option netns netbraid-test-none"), nil, paired(), ""},
 		{"a namespace", plane, plane + one("option netns /proc/self/ns/net"), nil, paired(), " v: make a eth0 a"},
-		{"live options", plane + one(""), plane + one("option sync 0;option mpls 1;option auto_subif 1"), made, paired("a"), " v: change a eth0 a sync=1>0 auto_subif=0>1 mpls=0>1"},
+		{"live options", plane + one(""), plane + one("option sync 0;option mpls 1;option auto_subif 1"), made, paired("a"), " v: change a eth0 a sync=1>0 auto_subif=0>1 mpls=linux>1"},
 		{"queues, which no dataplane takes", plane + one(""), plane + one("option queues 4"), made, paired("a"), ""},
 		{"another companion", plane + one(""), plane + one("option host b;option netns blue"), made, paired("a"), " v: make again a eth0 b host=a>b netns=the daemon's own>blue"},
 		{"another companion, out of reach", plane + one(""), plane + one("option host b"), made, nil, " v (out of reach): make again a eth0 b host=a>b"},

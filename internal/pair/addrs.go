@@ -293,14 +293,20 @@ func (e *Engine) dpAddrChanged(a dataplane.Addr, gone, live bool) {
 // takeMulticast has an interface hand on no multicast any more. It tells whether
 // that is still to be waited for.
 func (e *Engine) takeMulticast(u *unit) bool {
-	i, k := e.dp.ifaces[u.phy], dpKey(ofMulticast, u.phy)
+	i := e.dp.ifaces[u.phy]
+	return i != nil && e.takeOff(dpKey(ofMulticast, u.phy), i.Multicast, dataplane.SetMulticast)
+}
+
+// takeOff switches something off that Linux has had on, and tells whether that is
+// still to be waited for.
+func (e *Engine) takeOff(k key, on bool, kind dataplane.OpKind) bool {
 	switch {
-	case i == nil, e.ledger.failed[k] != nil && !e.ledger.busy(k):
+	case e.ledger.failed[k] != nil && !e.ledger.busy(k):
 		return false
-	case !i.Multicast:
-		return e.ledger.busy(k) // it may be about to
+	case !on:
+		return e.ledger.busy(k) // it may be about to be
 	}
-	e.emit(k, dataplane.Op{Kind: dataplane.SetMulticast, Index: u.phy})
+	e.emit(k, dataplane.Op{Kind: kind, Index: k.index})
 	return true
 }
 
@@ -325,10 +331,7 @@ func (e *Engine) takeBack(u *unit) bool {
 		}
 	}
 	i := e.dp.ifaces[u.phy]
-	if k := dpKey(ofMPLS, u.phy); u.mpls && i.MPLS && (e.ledger.failed[k] == nil || e.ledger.busy(k)) {
-		e.emit(k, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy})
-		left = true
-	}
+	left = e.takeOff(dpKey(ofMPLS, u.phy), i.MPLS, dataplane.SetMPLS) || left
 	left = e.takeMulticast(u) || left
 	if k := dpKey(ofTable, u.phy); !left && len(e.dp.addrs[u.phy]) == 0 && (i.Table4 != 0 || i.Table6 != 0) &&
 		(e.ledger.failed[k] == nil || e.ledger.busy(k)) {

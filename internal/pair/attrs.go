@@ -177,7 +177,7 @@ func (e *Engine) syncDataplane(u *unit, l *rtnl.Link, i *dataplane.Interface) bo
 		steady = e.set(dpKey(ofMAC, u.phy), i.MAC == u.want.mac, dataplane.Op{Kind: dataplane.SetMAC, Index: u.phy, MAC: u.want.mac}) && steady
 	}
 	steady = e.syncTable(u, l, i) && steady
-	e.syncMPLS(u, i)
+	e.syncMPLS(u, l, i)
 	if e.conn.caps.Multicast {
 		e.set(dpKey(ofMulticast, u.phy), i.Multicast, dataplane.Op{Kind: dataplane.SetMulticast, Index: u.phy, On: true})
 	}
@@ -186,23 +186,6 @@ func (e *Engine) syncDataplane(u *unit, l *rtnl.Link, i *dataplane.Interface) bo
 		steady = e.set(dpKey(ofCarrier, u.phy), u.carrier == expect(i.Carrier), dataplane.Op{Kind: dataplane.SetCarrier, Index: u.phy, On: i.Carrier}) && steady
 	}
 	return steady
-}
-
-// syncMPLS has an interface take labels, and takes that back. A pair does without
-// where the dataplane cannot: the error is shown.
-func (e *Engine) syncMPLS(u *unit, i *dataplane.Interface) {
-	s := e.specOf(u)
-	before := u.mpls
-	on := s != nil && s.MPLS
-	if on {
-		u.mpls = true
-	} else if !i.MPLS {
-		u.mpls = false
-	}
-	if u.mpls != before {
-		e.retell(u)
-	}
-	e.set(dpKey(ofMPLS, u.phy), i.MPLS == on || !u.mpls, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy, On: on})
 }
 
 // set asks for one attribute of the dataplane's interface unless it is right.

@@ -228,6 +228,8 @@ func (e *Engine) done(ev dataplane.Done) {
 			e.failed(k, &op, err)
 		case mistaken && op.Kind == dataplane.PairAdd:
 			e.emit(k, dataplane.Op{Kind: dataplane.PairDel, Index: op.Index, Pair: op.Pair})
+		case mistaken && op.On && (op.Kind == dataplane.SetMulticast || op.Kind == dataplane.SetMPLS):
+			e.emit(k, dataplane.Op{Kind: op.Kind, Index: op.Index}) // nobody else would take it back
 		case !mistaken || k.class == ofSub:
 			e.succeeded(k, &op, i, ev.Made)
 		}

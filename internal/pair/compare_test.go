@@ -14,7 +14,8 @@ import (
 )
 
 // disagreement compares Linux with the dataplane, attribute by attribute, from
-// what both have and nothing else; the engine is not asked. It says the first
+// what both have and nothing else (but what is
+// configured, where Linux has no MPLS); the engine is not asked. It says the first
 // thing that is not as configured, empty when all is.
 func (w *world) disagreement() string {
 	has := w.dp.Has()
@@ -29,7 +30,7 @@ func (w *world) disagreement() string {
 		if phy == nil {
 			continue
 		}
-		if bad := w.compareTree(&has, phy, sp.NetNS, sp.Host, sp.AutoSubif, paired, companions); bad != "" {
+		if bad := w.compareTree(&has, phy, sp, paired, companions); bad != "" {
 			return bad
 		}
 	}
@@ -65,6 +66,9 @@ func (w *world) compareRoutes(has *dataplane.Dumped) string {
 				continue
 			}
 			at := slices.IndexFunc(has.Pairs, func(p dataplane.Pair) bool { return p.NetNS == s.path && p.HostIndex == r.Oif })
+			if l := s.linkAt(r.Oif); l != nil && !l.Carrier && s.ignores(&r, l) {
+				continue
+			}
 			if m, there := metric[r.Dst]; at < 0 || there && m <= r.Priority {
 				continue
 			}
@@ -83,6 +87,34 @@ func (w *world) compareRoutes(has *dataplane.Dumped) string {
 		return fmt.Sprintf("route %s to %v is not on the dataplane", p, d)
 	}
 	return ""
+}
+
+// setting tells whether a switch of Linux is on; without is what counts where
+// there is none.
+func (s *space) setting(file string, without bool) bool {
+	v, err := s.kern.ReadSysctl("/proc/sys/net/" + file)
+	if err != nil {
+		return without
+	}
+	return v != "0"
+}
+
+// ignores tells whether Linux passes over a route whose link has no carrier.
+func (s *space) ignores(r *rtnl.Route, l *rtnl.Link) bool {
+	const file = "/ignore_routes_with_linkdown"
+	if r.Family == unix.AF_INET6 {
+		return s.setting("ipv6/conf/"+l.Name+file, false)
+	}
+	return s.setting("ipv4/conf/all"+file, false) || s.setting("ipv4/conf/"+l.Name+file, false)
+}
+
+func (s *space) linkAt(index uint32) *rtnl.Link {
+	for _, l := range s.links() {
+		if l.Index == index {
+			return &l
+		}
+	}
+	return nil
 }
 
 func (w *world) foreignPair(p *dataplane.Pair) bool { return false }
@@ -106,8 +138,9 @@ func pairOf(has *dataplane.Dumped, phy uint32) *dataplane.Pair {
 }
 
 // compareTree compares a pair and the sub-interfaces on it.
-func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, netns, host string, auto bool,
+func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, sp *pair.Spec,
 	paired map[uint32]bool, companions map[*space]map[uint32]bool) string {
+	netns, host, auto := sp.NetNS, sp.Host, sp.AutoSubif
 	s := linuxOf{w}.space(netns)
 	if s == nil {
 		return ""
@@ -125,7 +158,7 @@ func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, net
 		return fmt.Sprintf("the companion of %s is not there: %+v, %v", phy.Name, p, l.Name)
 	}
 	paired[phy.Index] = true
-	if bad := w.compareOne(has, s, phy, &l, nil); bad != "" {
+	if bad := w.compareOne(has, s, sp, phy, &l, nil); bad != "" {
 		return bad
 	}
 	if !auto {
@@ -153,7 +186,7 @@ func (w *world) compareTree(has *dataplane.Dumped, phy *dataplane.Interface, net
 		}
 		paired[i.Index] = true
 		parent := links[v.Parent]
-		if bad := w.compareOne(has, s, &i, &v, &parent); bad != "" {
+		if bad := w.compareOne(has, s, sp, &i, &v, &parent); bad != "" {
 			return bad
 		}
 	}
@@ -195,7 +228,7 @@ func dataplaneTags(has *dataplane.Dumped, phy uint32) map[tags]dataplane.Interfa
 }
 
 // compareOne compares the attributes of one pair.
-func (w *world) compareOne(has *dataplane.Dumped, s *space, i *dataplane.Interface, l, parent *rtnl.Link) string {
+func (w *world) compareOne(has *dataplane.Dumped, s *space, sp *pair.Spec, i *dataplane.Interface, l, parent *rtnl.Link) string {
 	up := l.Flags&unix.IFF_UP != 0
 	say := func(what string, dp, linux any) string {
 		return fmt.Sprintf("%s of %s and %s: dataplane %v, Linux %v", what, i.Name, l.Name, dp, linux)
@@ -210,6 +243,10 @@ func (w *world) compareOne(has *dataplane.Dumped, s *space, i *dataplane.Interfa
 		return say("mac", i.MAC, l.Addr)
 	case parent == nil && up && i.Carrier != l.Carrier:
 		return say("carrier", i.Carrier, l.Carrier)
+	}
+	labels := s.setting("mpls/conf/"+l.Name+"/input", sp.MPLS == pair.MPLSOn)
+	if i.MPLS != labels && w.dp.Caps().MPLS {
+		return say("labels", i.MPLS, labels)
 	}
 	table := uint32(0)
 	if t := s.vrf[s.master[l.Index]]; t != 0 {

@@ -16,7 +16,8 @@
 //	neighbours              Linux          never taken
 //	VRF (table)             Linux          never taken
 //	routes                  Linux          never taken (package fib)
-//	MPLS                    configuration  switched on where it is asked for, never in Linux
+//	no carrier              Linux          next hops without one are passed over where ignore_routes_with_linkdown says so
+//	MPLS (input)            Linux          never taken; option mpls sets it in Linux, once for each change
 //	multicast of the link   Linux          the companion hears all of it, as a link of Linux does
 //	sub-interfaces          who made them  made on the other side, and go from there with their original (auto_subif)
 //

@@ -3,6 +3,7 @@ package pair_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -100,6 +101,12 @@ func (w *world) mtu() uint32 { return []uint32{1280, 1400, 1500, 4000, 9000, 930
 
 func (w *world) mac() rtnl.HWAddr { return rtnl.MAC([6]byte{2, 0, 0, 0, 1, byte(w.rng.IntN(4))}) }
 
+// set switches something in a namespace on or off, which it may not have.
+func (w *world) set(s *space, file string) {
+	value := fmt.Sprint(w.rng.IntN(2))
+	w.note("%s = %s: %v", file, value, s.kern.WriteSysctl("/proc/sys/net/"+file, value))
+}
+
 func upFlag(on bool) rtnl.Link {
 	if on {
 		return rtnl.Link{Flags: unix.IFF_UP}
@@ -108,6 +115,15 @@ func upFlag(on bool) rtnl.Link {
 }
 
 var linuxEvents = []event{
+	{"labels are let in on a link, or not", onLink(func(w *world, s *space, l *rtnl.Link) { w.set(s, "mpls/conf/"+l.Name+"/input") })},
+	{"routes without carrier are passed over, or not", onLink(func(w *world, s *space, l *rtnl.Link) {
+		if n, host := strings.CutPrefix(l.Name, "host"); host && w.rng.IntN(2) == 0 { // there is one
+			s.request(routeMsg(unix.RTM_NEWROUTE, w.route(s, l.Index)))
+			w.dp.SetCarrier("phy"+n, false)
+		}
+		at := []string{l.Name, l.Name, "all", "default"}[w.rng.IntN(4)]
+		w.set(s, []string{"ipv4", "ipv6"}[w.rng.IntN(2)]+"/conf/"+at+"/ignore_routes_with_linkdown")
+	})},
 	{"a link goes up or down", onLink(func(w *world, s *space, l *rtnl.Link) {
 		s.request(linkSet(l.Index, rtnl.LinkUp, upFlag(w.rng.IntN(5) > 0)))
 	})},
@@ -292,6 +308,9 @@ func outside(f func(w *world, i *dataplane.Interface) dataplane.Op) func(*world)
 }
 
 var dataplaneEvents = []event{
+	{"labels are let in on an interface, or not", outside(func(w *world, i *dataplane.Interface) dataplane.Op {
+		return dataplane.Op{Kind: dataplane.SetMPLS, On: w.rng.IntN(2) == 0}
+	})},
 	{"a phy comes or goes", func(w *world) {
 		name := fmt.Sprintf("phy%d", w.rng.IntN(3))
 		if w.dp.Named(name) == nil {
@@ -379,6 +398,7 @@ func (w *world) someSpecs() (out []pair.Spec) {
 		s := spec(i, i%2)
 		s.Sync = w.rng.IntN(4) > 0
 		s.AutoSubif = w.rng.IntN(4) > 0
+		s.MPLS = []pair.MPLS{pair.MPLSFollows, pair.MPLSFollows, pair.MPLSOn, pair.MPLSOff}[w.rng.IntN(4)]
 		out = append(out, s)
 	}
 	return out

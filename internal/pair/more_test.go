@@ -12,6 +12,7 @@ import (
 
 	"netbraid/internal/dataplane"
 	"netbraid/internal/dataplane/memory"
+	"netbraid/internal/pair"
 	"netbraid/internal/plan"
 	"netbraid/rtnl"
 )
@@ -158,62 +159,156 @@ func TestNotKept(t *testing.T) {
 	s.settle()
 }
 
-// TestMPLS: interfaces take labels where that is configured, as long as it is;
-// what somebody else has switched on stays.
+// TestMPLS: interfaces take labels where their companions do in Linux, which the
+// configuration can set; what others switch on there counts, on the dataplane it
+// does not. A kernel without MPLS leaves it to the configuration.
 func TestMPLS(t *testing.T) {
 	caps := vppCaps
 	caps.MPLS = true
-	on, off := spec(0, 0), spec(1, 0)
-	on.MPLS = true
-	s := newScene(t, memory.Options{Caps: caps}, on, off)
+	on, follows := spec(0, 0), spec(1, 0)
+	on.MPLS = pair.MPLSOn
+	elsewhere := spec(2, 1) // in a namespace without MPLS
+	s := newScene(t, memory.Options{Caps: caps}, on, follows, elsewhere)
 	s.linux0(addVLAN(s.host("host0").Index, "a", 5, false, 0))
-	s.outside(dataplane.Op{Kind: dataplane.SetMPLS, Index: s.phy("phy1").Index, On: true})
-	takes := func(want string) {
+	takes := func(what, want string) {
 		t.Helper()
+		s.settle()
 		got := ""
-		for _, n := range []string{"phy0", "phy0.5", "phy1"} {
+		for _, n := range []string{"phy0", "phy0.5", "phy1", "phy2"} {
 			if i := s.dp.Named(n); i != nil && i.MPLS {
 				got += n + " "
 			}
 		}
-		s.want("interfaces that take labels", got, want)
+		s.want("interfaces that take labels, "+what, got, want)
 	}
-	takes("phy0 phy0.5 phy1 ")
-	on.MPLS = false
-	s.configure(on, off)
-	s.settle()
-	takes("phy1 ")
-	on.MPLS = true
-	s.configure(on, off)
-	s.settle()
-	takes("phy0 phy0.5 phy1 ")
-	s.configure(off)
-	s.settle()
-	takes("phy1 ")
+	input := func(link, value string) {
+		t.Helper()
+		if err := s.spaces[0].kern.WriteSysctl("/proc/sys/net/mpls/conf/"+link+"/input", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takes("as configured", "phy0 phy0.5 ")
+	s.outside(dataplane.Op{Kind: dataplane.SetMPLS, Index: s.phy("phy1").Index, On: true})
+	takes("Linux does not on host1", "phy0 phy0.5 ")
+	input("host1", "1")
+	takes("it does", "phy0 phy0.5 phy1 ")
+	input("host0", "0")
+	takes("not on host0 any more", "phy0.5 phy1 ")
+	s.configure(on, follows, elsewhere)
+	takes("the same is configured", "phy0.5 phy1 ")
+	for index, name := s.host("host1").Index, "renamed"; name != ""; name = map[string]string{"renamed": "host1"}[name] {
+		if err := s.spaces[0].request(linkSet(index, rtnl.LinkName, rtnl.Link{Name: name})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takes("renamed there and back", "phy0.5 phy1 ")
+
+	s.start()
+	takes("another process puts the configuration into force", "phy0 phy0.5 phy1 ")
+	on.MPLS, elsewhere.MPLS = pair.MPLSOff, pair.MPLSOn
+	s.configure(on, follows, elsewhere)
+	takes("off and on are configured", "phy1 phy2 ")
+	on.MPLS = pair.MPLSFollows
+	s.configure(on, follows, elsewhere)
+	takes("nothing is for phy0", "phy1 phy2 ")
+	input("a", "1")
+	takes("Linux does on a", "phy0.5 phy1 phy2 ")
+	if n := s.status("phy1").Attrs; !slices.Contains(n, pair.Attr{Name: "mpls", Owner: "linux", Dataplane: "on", Linux: "on", InStep: true}) {
+		t.Errorf("it shows %+v", n)
+	}
+
+	elsewhere.MPLS = pair.MPLSFollows
+	s.specs = []pair.Spec{on, follows, elsewhere}
+	s.start()
+	takes("a process finds the option gone", "phy0.5 phy1 ")
+	s.configure(follows)
+	takes("a pair takes its labels along", "phy1 ")
+	s.configure()
+	takes("no pair", "")
 }
 
-// TestMulticast: a pair has the companion hear what is sent to all on the link,
-// again when that was lost, and takes it back before it goes.
-func TestMulticast(t *testing.T) {
-	s := newScene(t, like, spec(0, 0), spec(1, 0)) // settle compares
-	s.linux0(addVLAN(s.host("host0").Index, "a", 5, false, 0))
-	s.want("of the sub-interface", s.phy("phy0.5").Multicast, true)
-	phy1 := *s.phy("phy1")
-	s.writes = nil
-	s.configure(spec(0, 0))
-	s.settle()
-	off := slices.IndexFunc(s.writes, func(op dataplane.Op) bool {
-		return op.Kind == dataplane.SetMulticast && !op.On && op.Index == phy1.Index
-	})
-	gone := slices.IndexFunc(s.writes, func(op dataplane.Op) bool { return op.Kind == dataplane.PairDel })
-	if off < 0 || gone < off {
-		t.Errorf("off at %d, pair removed at %d", off, gone)
+// TestMPLSRefused: Linux does not take the setting: the dataplane does as is
+// configured all the same, and the pair says so.
+func TestMPLSRefused(t *testing.T) {
+	caps := vppCaps
+	caps.MPLS = true
+	on := spec(0, 0)
+	on.MPLS = pair.MPLSOn
+	s := newScene(t, memory.Options{Caps: caps})
+	s.dp.AddPhy(on.Phy, dataplane.Ethernet)
+	s.readonly = "mpls/conf/input"
+	s.configure(on)
+	for range 100 { // it goes on trying
+		if !s.drive(func(int) int { return 0 }) {
+			s.passTime()
+		}
 	}
-	s.outside(dataplane.Op{Kind: dataplane.SetMulticast, Index: s.phy("phy0").Index})
-	s.want("after somebody has switched it off", s.phy("phy0").Multicast, true)
-	s.dp.Restart(true)
-	s.writes = nil
+	if i := s.phy("phy0"); !i.MPLS {
+		t.Errorf("%+v", i)
+	}
+	const object = "MPLS input 1 of host0"
+	if errs := s.status("phy0").Errors; !slices.ContainsFunc(errs, func(e pair.Error) bool { return e.Object == object }) {
+		t.Errorf("it shows %+v", errs)
+	}
+	s.readonly = ""
+	s.advance(time.Minute)
 	s.settle()
-	again := slices.ContainsFunc(s.writes, func(op dataplane.Op) bool { return op.Kind == dataplane.SetMulticast })
-	s.want("written again after a new connection", again, false)
+	if errs := s.status("phy0").Errors; len(errs) != 0 {
+		t.Errorf("it still shows %+v", errs)
+	}
+}
+
+// TestLinkdown: a route through a companion without carrier is on the dataplane
+// as long as Linux uses it.
+func TestLinkdown(t *testing.T) {
+	s := newScene(t, memory.Options{Caps: namespaceCaps}, spec(0, 0), spec(1, 0))
+	host0, host1 := s.host("host0").Index, s.host("host1").Index
+	dst, dst6 := prefix("198.51.100.0/24"), prefix("2001:db8:1::/48")
+	s.linux0(setUp(host0, true), setUp(host1, true), addAddr(host0, "192.0.2.1/24"), addAddr(host1, "192.0.3.1/24"),
+		addAddr(host0, "2001:db8:2::1/64"), addAddr(host1, "2001:db8:3::1/64"))
+	for i, via := range []string{"192.0.2.9", "192.0.3.9", "2001:db8:2::9", "2001:db8:3::9"} {
+		r := &rtnl.Route{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST, Dst: dst,
+			Oif: []uint32{host0, host1}[i%2], Gateway: netip.MustParseAddr(via), Priority: uint32(10 + i%2)}
+		if i >= 2 {
+			r.Family, r.Dst = unix.AF_INET6, dst6
+		}
+		s.linux0(rtnl.AppendRoute(nil, unix.RTM_NEWROUTE, unix.NLM_F_CREATE, 0, r))
+	}
+	through := func(what, want string) {
+		t.Helper()
+		s.settle()
+		got := ""
+		for _, d := range []netip.Prefix{dst, dst6} {
+			for _, r := range s.dp.Has().Routes {
+				if r.Key.Prefix == d {
+					got += r.Paths.Paths[0].Via.String() + " "
+				}
+			}
+		}
+		s.want(what, got, want)
+	}
+	set := func(file, value string) {
+		t.Helper()
+		if err := s.spaces[0].kern.WriteSysctl("/proc/sys/net/"+file+"/ignore_routes_with_linkdown", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first, second, first6, second6 = "192.0.2.9 ", "192.0.3.9 ", "2001:db8:2::9 ", "2001:db8:3::9 "
+	through("with carrier", first+first6)
+	s.dp.SetCarrier("phy0", false)
+	through("without, and nobody minds", first+first6)
+	set("ipv4/conf/host0", "1")
+	through("IPv4 minds", second+first6)
+	set("ipv6/conf/all", "1")
+	through("and IPv6", second+second6)
+	set("ipv6/conf/host0", "0")
+	set("ipv4/conf/all", "1")
+	set("ipv4/conf/host0", "0")
+	through("all of IPv4", second+first6)
+	s.dp.SetCarrier("phy0", true)
+	through("with carrier again", first+first6)
+	s.dp.SetCarrier("phy0", false)
+	through("without again", second+first6)
+	set("ipv4/conf/all", "0")
+	through("nobody minds again", first+first6)
 }

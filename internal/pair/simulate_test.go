@@ -104,6 +104,7 @@ func simulate(seed uint64, trace func(string), mutate func(*world)) *world {
 		o.Caps = vppCaps
 		o.Caps.Local = true
 	}
+	o.Caps.MPLS = seed%3 > 0
 	w := newWorld(seed, o, trace)
 	if mutate != nil {
 		mutate(w)

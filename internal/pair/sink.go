@@ -203,6 +203,9 @@ func (e *Engine) SyncEnd(ns model.NS, kind rtnl.Kind) {
 	if e.uses(ns) && (kind == rtnl.KindLink || kind == rtnl.KindAddr || kind == rtnl.KindNeigh) {
 		e.remark = true
 	}
+	if kind == rtnl.KindNetconf && e.uses(ns) {
+		e.settingsKnown(ns)
+	}
 }
 
 func (e *Engine) uses(ns model.NS) bool { return slices.Contains(e.nss, ns) }

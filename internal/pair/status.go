@@ -155,6 +155,9 @@ func (e *Engine) attrs(u *unit) []Attr {
 	}
 	table, _ := e.tableOf(u, l)
 	out = append(out, Attr{Name: "table", Owner: "linux", Dataplane: utoa(i.Table4), Linux: utoa(table), InStep: e.bound(u, l, i)})
+	if e.conn.caps.MPLS {
+		out = append(out, e.mplsAttr(u, i))
+	}
 	if e.conn.caps.Multicast {
 		out = append(out, Attr{Name: "multicast", Owner: "linux", Dataplane: onOff(i.Multicast), Linux: onOff(true), InStep: i.Multicast})
 	}

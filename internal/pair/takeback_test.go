@@ -5,6 +5,7 @@ import (
 
 	"netbraid/internal/dataplane"
 	"netbraid/internal/dataplane/memory"
+	"netbraid/internal/pair"
 )
 
 // TestTakenBackByTheNext: what a pair has brought to the dataplane goes with it,
@@ -15,7 +16,7 @@ func TestTakenBackByTheNext(t *testing.T) {
 		caps := vppCaps
 		caps.MPLS = true
 		sp := spec(0, 0)
-		sp.MPLS = true
+		sp.MPLS = pair.MPLSOn
 		s := &scene{t, newWorld(1, memory.Options{Caps: caps}, nil)}
 		s.dp.AddPhy("phy0", dataplane.Ethernet)
 		phy := s.phy("phy0").Index

@@ -25,12 +25,25 @@ type Spec struct {
 	// AutoSubif: VLAN links on the companion and sub-interfaces of the phy are
 	// paired as they come.
 	AutoSubif bool
-	// MPLS: the phy and its sub-interfaces take packets with labels. What was not
-	// asked for is left as it is.
-	MPLS   bool
+	// MPLS is whether the phy and its sub-interfaces take packets with labels.
+	MPLS   MPLS
 	TUN    bool
 	Queues uint8 // of the companion; 0: one
 }
+
+// MPLS is what the configuration says of packets with labels.
+type MPLS uint8
+
+// What Spec.MPLS can be.
+const (
+	// MPLSFollows: as the setting net.mpls.conf.*.input of the companion.
+	MPLSFollows MPLS = iota
+	// MPLSOn and MPLSOff: that setting is written when the pair is made or what is
+	// configured has changed, and followed from then on. Where the kernel has no
+	// MPLS the dataplane alone is told.
+	MPLSOn
+	MPLSOff
+)
 
 // Options are what an Engine has to know.
 type Options struct {
@@ -71,7 +84,6 @@ type Made struct {
 	// order, a space between them: they go with the pair, those that were there
 	// before do not.
 	Told string `json:",omitempty"`
-	MPLS bool   `json:",omitempty"` // it was made to take labels
 }
 
 // Interface is the name of the dataplane's interface, with its tags for a
@@ -167,7 +179,7 @@ type PairStatus struct {
 
 // Attr is one attribute of a pair, as people read it.
 type Attr struct {
-	Name             string // "carrier", "admin", "mtu", "mac", "table", "multicast", "addresses", "neighbours"
+	Name             string // "carrier", "admin", "mtu", "mac", "table", "mpls", "multicast", "addresses", "neighbours"
 	Owner            string // "dataplane" or "linux"
 	Dataplane, Linux string
 	InStep           bool

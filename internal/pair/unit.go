@@ -126,7 +126,7 @@ type unit struct {
 	loggedUp   bool
 	wakeAt     time.Time
 	dirtyAddrs bool
-	mpls       bool // we have it take labels
+	mpls       mplsWritten
 }
 
 // tomb is an address that has just gone.
@@ -187,7 +187,7 @@ func (e *Engine) ensure(id unitID) *unit {
 	}
 	u = newUnit(id)
 	if m, ok := e.made[id]; ok {
-		u.made, u.synced, u.mpls = m, m.Synced, m.MPLS
+		u.made, u.synced = m, m.Synced
 		for _, text := range strings.Fields(m.Told) {
 			if p, err := netip.ParsePrefix(text); err == nil {
 				u.told[p] = true
@@ -228,9 +228,9 @@ func (e *Engine) forgetUnit(u *unit) {
 // follows is done.
 func (e *Engine) remember(u *unit) {
 	m := u.made
-	m.Synced, m.Told, m.MPLS = u.synced, "", false
+	m.Synced, m.Told = u.synced, ""
 	if m.Pair {
-		m.Told, m.MPLS = u.toldText(), u.mpls
+		m.Told = u.toldText()
 	}
 	if !m.Pair && !m.Iface && !m.Link {
 		if _, ok := e.made[u.id]; !ok {

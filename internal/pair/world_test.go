@@ -58,14 +58,15 @@ type world struct {
 		Write([]byte) (int, error)
 		Sum64() uint64
 	}
-	err     error
-	writes  []dataplane.Op // carried out, since a test cleared it
-	linux   []string       // operations for Linux carried out
-	actions int
-	counts  map[string]int
-	lie     lie
-	ignores func(*plan.Op) bool // operations that Linux accepts and does not do
-	left    map[uint32]bool     // interfaces that were refused to hand on no more multicast
+	err      error
+	writes   []dataplane.Op // carried out, since a test cleared it
+	linux    []string       // operations for Linux carried out
+	actions  int
+	counts   map[string]int
+	lie      lie
+	ignores  func(*plan.Op) bool // operations that Linux accepts and does not do
+	readonly string              // a setting of Linux that cannot be written
+	left     map[uint32]bool     // interfaces that were refused to hand on no more multicast
 }
 
 // lie is something that is not as the engine is told.
@@ -95,7 +96,7 @@ func newWorld(seed uint64, o memory.Options, trace func(string)) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 0xa1)), now: time.Unix(1000, 0), trace: trace, hash: fnv.New64a(), counts: map[string]int{}}
 	for i, path := range []string{"", netnsOne} {
 		s := &space{ns: model.NS(i), path: path, vrf: map[uint32]uint32{}, master: map[uint32]uint32{}, made: map[uint32]string{}}
-		s.kern = sim.New(sim.Options{Seed: seed + uint64(i), QueueBytes: 1 << 20})
+		s.kern = sim.New(sim.Options{Seed: seed + uint64(i), QueueBytes: 1 << 20, MPLS: i == 0})
 		w.spaces = append(w.spaces, s)
 	}
 	o.Linux = linuxOf{w}
@@ -264,6 +265,8 @@ func (w *world) execute(s *space, ops []*plan.Op) {
 			r.Err = errNoNS
 		case w.faults && w.rng.IntN(20) == 0:
 			r.Err = &rtnl.Error{Errno: unix.ENOMEM}
+		case op.Kind == plan.SysctlSet && op.Sysctl.Name == w.readonly:
+			r.Err = unix.EROFS
 		case op.Kind == plan.SysctlSet:
 			r.Err = s.kern.WriteSysctl("/proc/sys/net/"+op.Sysctl.Path(op.Device), op.Value)
 		case w.ignores != nil && w.ignores(op), w.faults && w.rng.IntN(30) == 0: // it says that it did, and did not

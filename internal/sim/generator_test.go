@@ -20,6 +20,7 @@ type generator struct {
 	vlans bool
 	// settings: files whose changes are announced are written to often.
 	settings bool
+	mpls     bool // and those of MPLS
 }
 
 func newGenerator(seed uint64, vlans bool) *generator {
@@ -425,6 +426,9 @@ func (g *generator) setting(k *Kernel) *operation {
 // announced writes to a file whose changes are announced, or some of them.
 func (g *generator) announced(k *Kernel) *operation {
 	name := g.anyLink(k).Name
+	if g.mpls && g.one(3) {
+		return sysctl("mpls/conf/"+name+"/input", pick(g, "0", "1", "1", "2", "-1", "x"))
+	}
 	path := pick(g, "ipv4/conf/%s/ignore_routes_with_linkdown", "ipv6/conf/%s/ignore_routes_with_linkdown",
 		"ipv4/conf/%s/forwarding", "ipv4/conf/%s/rp_filter", "ipv4/conf/%s/proxy_arp", "ipv4/conf/%s/bc_forwarding", "ipv6/conf/%s/proxy_ndp")
 	return sysctl(fmt.Sprintf(path, pick(g, name, name, "all", "default")), pick(g, "0", "1", "1", "2"))

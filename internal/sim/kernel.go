@@ -25,6 +25,9 @@ type Options struct {
 	VLANFiltering bool
 	// NoVLAN is a kernel without CONFIG_VLAN_8021Q.
 	NoVLAN bool
+	// MPLS is a kernel with the module mpls_router: links have the setting of
+	// /proc/sys/net/mpls/conf. It has no routes of labels all the same.
+	MPLS bool
 }
 
 const (
@@ -47,6 +50,7 @@ type Kernel struct {
 	watch   []*link // link-watch events, in the order in which they were fired
 	dad     []*ifa6 // address work that is due
 	conf    [2]confTrees
+	mpls    map[string]int64 // input by link; nil without MPLS
 	fib4    fib4
 	fib6    fib6
 	rules   [4]ruleList // by v4, v6, ipmr, ip6mr
@@ -72,6 +76,9 @@ func New(opts Options) *Kernel {
 		pcg:    rand.NewPCG(opts.Seed, 0x6e6574627261696e),
 		links:  map[uint32]*link{},
 		byName: map[string]*link{},
+	}
+	if opts.MPLS {
+		k.mpls = map[string]int64{}
 	}
 	k.conf[v4] = newConfTrees(unix.AF_INET)
 	k.conf[v6] = newConfTrees(unix.AF_INET6)

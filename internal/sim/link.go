@@ -165,6 +165,7 @@ func (k *Kernel) register(l *link) *rtnl.Error {
 	l.in4 = k.newInet4(l)
 	k.addConf(v4, l.Name)
 	k.addIdev(l)
+	k.addMPLS(l)
 	return nil
 }
 
@@ -420,6 +421,7 @@ func (k *Kernel) unregister(ls []*link) {
 	}
 	for _, l := range ls {
 		k.event(evUnregister, l)
+		k.mplsGone(l)
 		if l.announced {
 			k.notifyLink(unix.RTM_DELLINK, k.info(l))
 		}

@@ -283,11 +283,13 @@ func (k *Kernel) rename(l *link, name string) *rtnl.Error {
 		return e
 	}
 	delete(k.byName, l.Name)
+	old := l.Name
 	k.renameConf(l.Name, name)
 	l.Name = name
 	k.byName[name] = l
 	k.attachAll()
 	k.event(evChangeName, l)
+	k.mplsMoved(l, old)
 	return nil
 }
 

@@ -1,6 +1,10 @@
 package sim
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"netbraid/rtnl"
@@ -79,14 +83,76 @@ func (k *Kernel) netconfMoved(f int, l *link) {
 	k.notifyNetconf(f, l.Name, allNetconf)
 }
 
+// mplsPath is the link of a file of MPLS.
+func (k *Kernel) mplsPath(path string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(path, sysctlRoot+"mpls/conf/")
+	if !ok {
+		return "", false
+	}
+	if name, ok = strings.CutSuffix(name, "/input"); ok {
+		_, ok = k.mpls[name]
+	}
+	return name, ok
+}
+
+// writeMPLS is mpls_conf_proc.
+func (k *Kernel) writeMPLS(name, path, value string) error {
+	v, err := strconv.ParseInt(strings.TrimSpace(value), 0, 64)
+	if err != nil || int64(int32(v)) != v {
+		return fmt.Errorf("sysctl %s: value %q: %w", path, value, unix.EINVAL)
+	}
+	if k.mpls[name] != v {
+		k.mpls[name] = v
+		k.notifyMPLS(unix.RTM_NEWNETCONF, k.byName[name], rtnl.NetconfInput)
+	}
+	return nil
+}
+
+// addMPLS is mpls_add_dev.
+func (k *Kernel) addMPLS(l *link) {
+	if k.opts.MPLS {
+		k.mpls[l.Name] = 0
+		k.notifyMPLS(unix.RTM_NEWNETCONF, l, rtnl.NetconfInput)
+	}
+}
+
+func (k *Kernel) mplsGone(l *link) {
+	if k.opts.MPLS {
+		delete(k.mpls, l.Name)
+		k.notifyMPLS(unix.RTM_DELNETCONF, l, 0)
+	}
+}
+
+func (k *Kernel) mplsMoved(l *link, old string) {
+	if k.opts.MPLS {
+		k.mpls[l.Name] = k.mpls[old]
+		delete(k.mpls, old)
+		k.notifyMPLS(unix.RTM_DELNETCONF, l, 0)
+		k.notifyMPLS(unix.RTM_NEWNETCONF, l, rtnl.NetconfInput)
+	}
+}
+
+func (k *Kernel) mplsInfo(l *link) *rtnl.Netconf {
+	return &rtnl.Netconf{Family: unix.AF_MPLS, Index: int32(l.Index), Known: rtnl.NetconfInput, Input: int32(k.mpls[l.Name])}
+}
+
+func (k *Kernel) notifyMPLS(typ uint16, l *link, what rtnl.NetconfField) {
+	n := k.mplsInfo(l)
+	n.Known = what
+	k.send(unix.RTNLGRP_MPLS_NETCONF, func(b []byte) []byte { return rtnl.AppendNetconf(b, typ, 0, 0, n) })
+}
+
 func (k *Kernel) dumpNetconf(d *dump, family uint8) {
 	put := func(f int, name string) {
 		n := k.netconfInfo(f, name)
 		d.add(func(b []byte) []byte { return rtnl.AppendNetconf(b, unix.RTM_NEWNETCONF, unix.NLM_F_MULTI, d.seq, n) })
 	}
+	if family == unix.AF_MPLS && !k.opts.MPLS || family != unix.AF_INET && family != unix.AF_INET6 && family != unix.AF_MPLS {
+		family = unix.AF_UNSPEC // of a family that there is not it shows all
+	}
 	for f, is := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if family == unix.AF_INET+unix.AF_INET6-is {
-			continue // only the other one is asked for; a family that there is not means all
+		if family != unix.AF_UNSPEC && family != is {
+			continue
 		}
 		for _, l := range k.order {
 			if f == v4 && l.in4 != nil || f == v6 && l.in6 != nil {
@@ -95,5 +161,12 @@ func (k *Kernel) dumpNetconf(d *dump, family uint8) {
 		}
 		put(f, "all")
 		put(f, "default")
+	}
+	if !k.opts.MPLS || family != unix.AF_UNSPEC && family != unix.AF_MPLS {
+		return
+	}
+	for _, l := range k.order {
+		n := k.mplsInfo(l)
+		d.add(func(b []byte) []byte { return rtnl.AppendNetconf(b, unix.RTM_NEWNETCONF, unix.NLM_F_MULTI, d.seq, n) })
 	}
 }

@@ -190,11 +190,14 @@ func (k *Kernel) sysctlPath(path string) (f int, neigh bool, name, key string, e
 	return f, neigh, parts[2], parts[3], nil
 }
 
-// ReadSysctl reads a file of /proc/sys/net/ipv4/conf, ipv6/conf, ipv4/neigh
-// or ipv6/neigh; the path is absolute. The value is without its newline. The
+// ReadSysctl reads a file of /proc/sys/net/ipv4/conf, ipv6/conf, mpls/conf,
+// ipv4/neigh or ipv6/neigh; the path is absolute. The value is without its newline. The
 // error wraps ENOENT where there is no such file, as when the link is gone or
 // its MTU is too small for IPv6.
 func (k *Kernel) ReadSysctl(path string) (string, error) {
+	if name, ok := k.mplsPath(path); ok {
+		return strconv.FormatInt(k.mpls[name], 10), nil
+	}
 	f, neigh, name, key, err := k.sysctlPath(path)
 	if err != nil {
 		return "", err

@@ -39,6 +39,9 @@ var sysctlRange = map[string][2]int64{
 // addresses and routes that appear or go. The error wraps EINVAL for a value
 // that the kernel refuses, ENOENT where there is no such file.
 func (k *Kernel) WriteSysctl(path, value string) error {
+	if name, ok := k.mplsPath(path); ok {
+		return k.writeMPLS(name, path, value)
+	}
 	f, neigh, name, key, err := k.sysctlPath(path)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -245,4 +246,20 @@ func TestVLANsVM(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%#x", sc.name, proto), func(t *testing.T) { sc.run(newScript(t), proto) })
 		}
 	}
+}
+
+// TestTruthMPLS is TestTruthSettings with the one of MPLS, which needs a module
+// of the test kernel.
+func TestTruthMPLS(t *testing.T) {
+	vmtest.Require(t)
+	if out, err := exec.Command("modprobe", "mpls_router").CombinedOutput(); err != nil {
+		t.Fatalf("modprobe mpls_router: %v\n%s", err, out)
+	}
+	opts := vmKernel
+	opts.MPLS = true
+	runGenerators(t, vmSequences/2, opts, func(seed uint64) *generator {
+		g := newGenerator(seed, true)
+		g.settings, g.mpls = true, true
+		return g
+	})
 }
