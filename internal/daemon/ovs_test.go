@@ -24,7 +24,10 @@ const ovsNetwork = `config device
 	list ports eth0:10
 	list ports eth1:10
 	list ports late:20
-config device
+` + ovsUsers
+
+// ovsUsers is a port of its own on a bridge, and interfaces on both.
+const ovsUsers = `config device
 	option name in
 	option type vport
 	option bridge ovs0
@@ -178,22 +181,7 @@ func TestOpenVSwitchDatabase(t *testing.T) {
 	w.ns.Veth("eth0", "far0", far)
 	far.IP("addr add 10.20.0.2/24 dev far0")
 	const section = "config device\n\toption name ovs0\n\toption type openvswitch\n\toption datapath_type netdev\n\tlist ports eth0:20\n\tlist ports eth9\n"
-	const more = `config device
-	option name in
-	option type vport
-	option bridge ovs0
-	option port_type internal
-	option tag 20
-config interface lan
-	option device ovs0
-	option proto static
-	option ipaddr 10.1.0.1/24
-config interface in
-	option device in
-	option proto static
-	option ipaddr 10.20.0.1/24
-`
-	w.config(section + more)
+	w.config(section + ovsUsers)
 	plan := func() (ops string) {
 		t.Helper()
 		cfg, _, err := Load(filepath.Join(w.dir, "config"), w.protos)
@@ -240,7 +228,7 @@ config interface in
 	if ops := plan(); ops != "" {
 		t.Errorf("at rest there is a plan:\n%s", ops)
 	}
-	w.config(strings.Replace(section, "eth0:20", "eth0:30", 1) + more)
+	w.config(strings.Replace(section, "eth0:20", "eth0:30", 1) + ovsUsers)
 	if err := w.reload(); err != nil {
 		t.Fatal(err)
 	}
