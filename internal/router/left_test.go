@@ -104,6 +104,25 @@ func TestLeftByFile(t *testing.T) {
 	}
 	w.kill()
 
+	// A pair less: the other one stays.
+	other := strings.ReplaceAll(text, "'fwd'", "'other'")
+	w.write("network", strings.Replace(other, "config pair 'e1'\n", "config pair 'e1'\n\toption enabled '0'\n", 1))
+	w.start()
+	w.eventually(10*time.Second, func() string {
+		if out := w.control.IP("-o link"); strings.Contains(out, " e1") {
+			return out
+		}
+		return ""
+	})
+	if after := w.index("e0"); after != before {
+		t.Errorf("the companion was link %d, is %d", before, after)
+	}
+	w.kill()
+	w.write("network", other)
+	w.start()
+	w.paired()
+	w.kill()
+
 	// A file that is wrong takes nothing apart (there is no last good one).
 	if err := os.RemoveAll(filepath.Join(w.dir, "lib")); err != nil {
 		t.Fatal(err)
