@@ -462,7 +462,7 @@ func (p *producer) linkAttr() {
 func (p *producer) setting() {
 	name := []string{"all", "default", "lo", "br", "v0", "p0", "v1"}[p.IntN(7)]
 	file := []string{"ipv4/conf/%s/ignore_routes_with_linkdown", "ipv6/conf/%s/ignore_routes_with_linkdown", "ipv4/conf/%s/rp_filter",
-		"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding", "ipv6/conf/%s/proxy_ndp", "ipv4/conf/%s/proxy_arp", "ipv4/conf/%s/bc_forwarding"}[p.IntN(8)]
+		"ipv4/conf/%s/forwarding", "ipv6/conf/%s/forwarding", "ipv6/conf/%s/proxy_ndp", "ipv4/conf/%s/proxy_arp", "ipv4/conf/%s/bc_forwarding", "mpls/conf/%s/input"}[p.IntN(9)]
 	if err := p.sysctl(fmt.Sprintf("/proc/sys/net/"+file, name), fmt.Sprint(p.IntN(3))); err == nil {
 		p.done++
 	} else {

@@ -109,7 +109,7 @@ func (w *simWorld) fail(format string, args ...any) {
 
 func (w *simWorld) boot(seed uint64) {
 	queue := []int{1 << 20, 1 << 20, 16 << 10, 64 << 10}[w.rng.IntN(4)]
-	w.kern = sim.New(sim.Options{Seed: seed, QueueBytes: queue})
+	w.kern = sim.New(sim.Options{Seed: seed, QueueBytes: queue, MPLS: seed%2 == 0})
 	w.p = &producer{Rand: rand.New(rand.NewPCG(seed, 0xbeef)), refused: map[unix.Errno]int{}, execute: w.execute, sysctl: w.kern.WriteSysctl}
 	for name, v := range map[string]int{"ipv4/conf/default/promote_secondaries": w.rng.IntN(2), "ipv6/conf/default/accept_dad": w.rng.IntN(2)} {
 		if err := w.kern.WriteSysctl("/proc/sys/net/"+name, fmt.Sprint(v)); err != nil {
