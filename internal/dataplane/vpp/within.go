@@ -30,8 +30,13 @@ func compareSaid(a, b said) int {
 func (s *session) addWithin(op *dataplane.Op) (done bool, err error) {
 	key := said{op.Index, op.Prefix}
 	list, _, err := s.readAddrs(op.Index, op.Prefix.Addr().Is6())
-	if err != nil || slices.Contains(list, op.Prefix) {
-		return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(list, op.Prefix) {
+		// Whatever it was asked for as before, it is this now.
+		delete(s.c.within, said{op.Index, s.saidAs(op.Index, op.Prefix)})
+		return true, nil
 	}
 	if p, other := s.c.within[key]; other && slices.Contains(list, p) {
 		return true, nil
@@ -92,26 +97,30 @@ func (s *session) cover(key said, bits int) (done bool, err error) {
 }
 
 // unveil gives addresses that had the length of a subnet because of an address
-// that has gone their own again, or that of another one.
+// that has gone their own again, or that of another one. All of them go before
+// the first comes back: each would keep the others as they are.
 func (s *session) unveil(index uint32, gone netip.Prefix) error {
+	list, _, err := s.readAddrs(index, gone.Addr().Is6())
+	if err != nil || slices.ContainsFunc(list, func(a netip.Prefix) bool {
+		return a.Bits() == gone.Bits() && a.Masked() == gone.Masked() && s.saidAs(index, a) == a
+	}) {
+		return err // they still have a reason
+	}
+	var veiled []said
 	for _, key := range slices.SortedFunc(maps.Keys(s.c.within), compareSaid) {
 		p := s.c.within[key]
 		if key.index != index || p.Bits() != gone.Bits() || p.Masked() != gone.Masked() {
 			continue
 		}
-		list, _, err := s.readAddrs(index, p.Addr().Is6())
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(list, func(a netip.Prefix) bool {
-			return a != p && a.Masked() == p.Masked() && s.saidAs(index, a) == a
-		}) {
-			continue // it still has a reason
+		if delete(s.c.within, key); !slices.Contains(list, p) {
+			continue
 		}
 		if _, err := s.address(index, p, false); err != nil {
 			return err
 		}
-		delete(s.c.within, key)
+		veiled = append(veiled, key)
+	}
+	for _, key := range veiled {
 		if _, err := s.addrAdd(&dataplane.Op{Kind: dataplane.AddrAdd, Index: index, Prefix: key.prefix}); err != nil {
 			return err
 		}

@@ -45,3 +45,41 @@ func TestVirtualAddress(t *testing.T) {
 	u.must(addr(dataplane.AddrDel, phy, "192.0.2.254/32"))
 	has()
 }
+
+// TestVirtualAddressesAlone: when the subnet goes that several single addresses
+// lie in, all of them are single again.
+func TestVirtualAddressesAlone(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	addr := func(kind dataplane.OpKind, p string) dataplane.Op {
+		return dataplane.Op{Kind: kind, Index: phy, Prefix: pfx(p)}
+	}
+	u.must(addr(dataplane.AddrAdd, "192.0.2.254/32"), addr(dataplane.AddrAdd, "192.0.2.253/32"), addr(dataplane.AddrAdd, "192.0.2.129/28"),
+		addr(dataplane.AddrAdd, "192.0.2.130/32"), addr(dataplane.AddrAdd, "192.0.2.1/24"), addr(dataplane.AddrDel, "192.0.2.1/24"))
+	got := s.Addresses(phy)
+	slices.Sort(got)
+	if want := []string{"192.0.2.129/28", "192.0.2.130/28", "192.0.2.253/32", "192.0.2.254/32"}; !slices.Equal(got, want) {
+		t.Errorf("VPP has %v, want %v", got, want)
+	}
+	u.must(addr(dataplane.AddrDel, "192.0.2.254/32"), addr(dataplane.AddrDel, "192.0.2.253/32"), addr(dataplane.AddrDel, "192.0.2.129/28"),
+		addr(dataplane.AddrDel, "192.0.2.130/32"))
+	if got := s.Addresses(phy); len(got) != 0 {
+		t.Errorf("VPP still has %v", got)
+	}
+}
+
+// TestVirtualAddressGetsItsSubnet: a single address that Linux gives the length
+// of its subnet stays when the single one goes.
+func TestVirtualAddressGetsItsSubnet(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	addr := func(kind dataplane.OpKind, p string) dataplane.Op {
+		return dataplane.Op{Kind: kind, Index: phy, Prefix: pfx(p)}
+	}
+	u.must(addr(dataplane.AddrAdd, "192.0.2.1/24"), addr(dataplane.AddrAdd, "192.0.2.254/32"), addr(dataplane.AddrAdd, "192.0.2.254/24"),
+		addr(dataplane.AddrDel, "192.0.2.254/32"))
+	if got, want := s.Addresses(phy), []string{"192.0.2.1/24", "192.0.2.254/24"}; !slices.Equal(got, want) {
+		t.Errorf("VPP has %v, want %v", got, want)
+	}
+	if list, err := u.dump(dataplane.KindAddr); err != nil || len(list) != 2 || list[1].(dataplane.Addr).Prefix != pfx("192.0.2.254/24") {
+		t.Errorf("dumped %v, %v", list, err)
+	}
+}
