@@ -47,7 +47,6 @@ type group struct {
 	local   bool            // they lead to VPP itself
 	accepts map[uint32]bool // from these interfaces
 	limited bool            // 255.255.255.255 has been looked after
-	listed  bool            // VPP has shown what there is
 	ip4     map[uint32]bool // interfaces that had IPv4 enabled when it did
 }
 
@@ -104,7 +103,6 @@ func (s *session) readGroups(list []dataplane.Interface) error {
 		if err = errors.Join(refused, err); err != nil {
 			return err
 		}
-		s.group(t).listed = true
 	}
 	for _, i := range list {
 		if !s.group(dataplane.Table{ID: i.Table4, Family: unix.AF_INET}).ip4[i.Index] {
@@ -176,8 +174,12 @@ func (s *session) needIP4(index uint32, on bool) (refused, err error) {
 	}
 	if on {
 		table, err := s.readTable(index, false)
-		if g := s.group(dataplane.Table{ID: table, Family: unix.AF_INET}); err != nil || !g.listed || g.ip4[index] {
-			return nil, err // it has an address, or perhaps what an earlier process has asked for
+		t := dataplane.Table{ID: table, Family: unix.AF_INET}
+		if err != nil || !s.mayList(t) {
+			return nil, err // an earlier process may have asked for it
+		}
+		if has, err := s.hasIP4(index, t); has || err != nil {
+			return nil, err // it has an address, or that has been asked for
 		}
 	}
 	return s.countIP4(index, on)
@@ -224,16 +226,21 @@ func (s *session) disableIP4(index uint32) (times int, err error) {
 	return times, nil
 }
 
-// hasIP4 tells whether IPv4 is enabled on an interface, as far as VPP may be
-// asked.
-func (s *session) hasIP4(index uint32, t dataplane.Table) (on bool, err error) {
+// mayList tells whether VPP may be asked for the groups of a table of IPv4.
+func (s *session) mayList(t dataplane.Table) bool {
 	bound := 0
 	for _, table := range s.world.table4 {
 		if table == t.ID {
 			bound++
 		}
 	}
-	if len(s.world.ifaces) == 0 || bound > maxListed {
+	return len(s.world.ifaces) > 0 && bound <= maxListed
+}
+
+// hasIP4 tells whether IPv4 is enabled on an interface, as far as VPP may be
+// asked.
+func (s *session) hasIP4(index uint32, t dataplane.Table) (on bool, err error) {
+	if !s.mayList(t) {
 		return false, nil
 	}
 	now := newGroup()
@@ -288,22 +295,25 @@ func (s *session) leave(index uint32, t dataplane.Table) (refused, err error) {
 	if refused, err := s.mroute(t, index, false); refused != nil || err != nil {
 		return refused, err
 	}
-	if delete(g.accepts, index); len(g.accepts) > 0 || !g.local {
+	if delete(g.accepts, index); len(g.accepts) > 0 {
 		return nil, nil
 	}
-	if refused, err := s.mroute(t, dataplane.NoIndex, false); refused != nil || err != nil {
-		return refused, err
-	}
-	g.local = false
 	return s.emptyTable(t)
 }
 
 // emptyTable removes from a table what is for VPP itself.
 func (s *session) emptyTable(t dataplane.Table) (refused, err error) {
+	g := s.group(t)
+	if g.local {
+		if refused, err := s.mroute(t, dataplane.NoIndex, false); refused != nil || err != nil {
+			return refused, err
+		}
+		g.local = false
+	}
 	if t.Family != unix.AF_INET {
 		return nil, nil
 	}
-	s.group(t).limited = false
+	g.limited = false
 	return s.limitedBroadcast(t, false)
 }
 

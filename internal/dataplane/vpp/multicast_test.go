@@ -316,3 +316,60 @@ func TestPunt(t *testing.T) {
 		t.Errorf("missing %q", u.caps.Missing)
 	}
 }
+
+// TestNumberOfAnother: an interface that gets the number of one that has gone
+// has nothing of it.
+func TestNumberOfAnother(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	local := dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("fe80::9/64")}
+	addr := dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("192.0.2.1/24")}
+	for n, ops := range [][]dataplane.Op{{multicast(phy, true), local}, {addr}} {
+		u.must(ops...)
+		if _, err := u.dump(dataplane.KindInterface); err != nil {
+			t.Fatal(err)
+		}
+		s.DelInterface(phy)
+		if i := s.AddPhy(fmt.Sprintf("new%d", n), [6]byte{2, 0xfe, 0, 9, 0, byte(n)}, 1500); i != phy {
+			t.Fatalf("it is interface %d", i)
+		}
+		if _, err := u.dump(dataplane.KindTable); err != nil { // what VPP has told is known
+			t.Fatal(err)
+		}
+		six := dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: pfx("2001:db8::1/64")}
+		u.must(multicast(phy, true), six)
+		if !s.Hears(phy, netip.MustParseAddr("224.0.0.1")) {
+			t.Errorf("%d: it takes no IPv4 without an address", n)
+		}
+		six.Kind = dataplane.AddrDel
+		u.must(six)
+		if list, err := u.dump(dataplane.KindAddr); err != nil || len(list) != 0 {
+			t.Errorf("%d: addresses %v, %v", n, list, err)
+		}
+		u.must(multicast(phy, false))
+	}
+}
+
+// TestTableComesBack: a table that goes after its interfaces have is another one
+// when it comes back.
+func TestTableComesBack(t *testing.T) {
+	s, u, phy, other := start(t, vpptest.Options{})
+	u.must(append(addTable(10), dataplane.Op{Kind: dataplane.SetTable, Index: phy, Value: 10}, multicast(phy, true))...)
+	if _, err := u.dump(dataplane.KindInterface); err != nil {
+		t.Fatal(err)
+	}
+	s.DelInterface(phy) // nobody leaves
+	if _, err := u.dump(dataplane.KindTable); err != nil {
+		t.Fatal(err)
+	}
+	u.must(dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET}, dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET6})
+	u.must(append(addTable(10), dataplane.Op{Kind: dataplane.SetTable, Index: other, Value: 10}, multicast(other, true),
+		dataplane.Op{Kind: dataplane.AddrAdd, Index: other, Prefix: pfx("fe80::1/64")})...)
+	for _, g := range []string{"224.0.0.5", "ff02::5"} {
+		if !s.Hears(other, netip.MustParseAddr(g)) {
+			t.Errorf("it does not hear %s", g)
+		}
+	}
+	if !s.Broadcast(10) {
+		t.Error("255.255.255.255 is dropped")
+	}
+}

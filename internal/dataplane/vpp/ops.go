@@ -129,7 +129,7 @@ func (s *session) table(op *dataplane.Op) (refused, err error) {
 		return nil, nil // always there
 	}
 	if !add {
-		// VPP would leave what is in it.
+		// VPP would leave what is in it; and it may come back.
 		if refused, err := s.emptyTable(t); refused != nil || err != nil {
 			return refused, err
 		}

@@ -105,9 +105,12 @@ func (s *session) gone(index uint32) {
 	w := &s.world
 	delete(w.raw, index)
 	delete(w.table4, index)
+	// Another may get its number.
 	maps.DeleteFunc(s.c.within, func(k said, _ netip.Prefix) bool { return k.index == index })
+	delete(s.c.local, index)
+	delete(s.c.ip4, index)
 	for _, g := range w.groups {
-		delete(g.accepts, index) // another may get its number
+		delete(g.accepts, index)
 	}
 	if _, known := w.ifaces[index]; known {
 		delete(w.ifaces, index)
