@@ -223,9 +223,12 @@ func (t *Table) takenOf(list []candidate) (n int) {
 
 // want makes c what the entry must be.
 func (t *Table) want(id uint32, e *entry, c candidate) {
-	was := e.counts()
+	was, before := e.counts(), e.wanted()
 	old := e.want
 	e.src, e.prio, e.want = c.src, c.prio, t.sets.again(c.set)
+	now := e.wanted()
+	t.wanted += bit(now != setNone) - bit(before != setNone)
+	t.different += bit(now != e.have) - bit(before != e.have)
 	t.sets.release(old)
 	if c.set != setNone && e.is(unclaimed) {
 		e.flags &^= unclaimed

@@ -58,6 +58,7 @@ func (t *Table) Check() error {
 // tally is what the counters must say.
 type tally struct {
 	n, unclaimed, queued, flying, waiting, unsupported, taken int
+	wanted, there, different                                  int
 	routes                                                    []int
 }
 
@@ -68,6 +69,15 @@ func (t *Table) checkEntry(id uint32, e *entry, sum *tally) error {
 	}
 	if e.counts() {
 		sum.routes[e.fib]++
+	}
+	if e.wanted() != setNone {
+		sum.wanted++
+	}
+	if e.have != setNone {
+		sum.there++
+	}
+	if e.wanted() != e.have {
+		sum.different++
 	}
 	if e.is(unclaimed) {
 		sum.unclaimed++
@@ -153,7 +163,7 @@ func (t *Table) checkCounts(sum *tally) error {
 			return fmt.Errorf("the queue has entry %d, which is not in it", id)
 		}
 	}
-	have := tally{t.ent.n, t.unclaimed, t.queue, t.flying, t.waiting, t.unsupported, t.taken, nil}
+	have := tally{t.ent.n, t.unclaimed, t.queue, t.flying, t.waiting, t.unsupported, t.taken, t.wanted, t.there, t.different, nil}
 	want := *sum
 	want.routes = nil
 	if fmt.Sprint(have) != fmt.Sprint(want) || n != t.queue {

@@ -115,8 +115,7 @@ func (t *Table) dumped(k *entryKey, set uint32) {
 		return
 	}
 	was := e.counts()
-	t.sets.release(e.have)
-	e.have = t.sets.again(set)
+	t.has(e, t.sets.again(set))
 	t.recount(e, was)
 }
 
@@ -197,9 +196,9 @@ func (t *Table) compare(id uint32, e *entry) {
 	case e.is(marked):
 		e.flags &^= marked
 	case t.complete:
-		t.forget(e, setNone)
+		t.has(e, setNone)
 	case t.fresh && guess:
-		t.forget(e, setUnknown)
+		t.has(e, setUnknown)
 	}
 	t.recount(e, was)
 	if e.have == setNone && e.is(unclaimed) {
@@ -209,12 +208,6 @@ func (t *Table) compare(id uint32, e *entry) {
 	if !e.is(waiting|unsupported) || e.wanted() == e.have {
 		t.touch(id, e)
 	}
-}
-
-// forget makes set what the dataplane has of an entry.
-func (t *Table) forget(e *entry, set uint32) {
-	t.sets.release(e.have)
-	e.have = set
 }
 
 // emits tells whether operations may go out.

@@ -235,8 +235,7 @@ func (t *Table) doneRoute(now time.Time, op *dataplane.Op, err error) {
 		t.refused(now, id, e, sent, err)
 		t.sets.release(sent)
 	} else {
-		t.sets.release(e.have)
-		e.have = sent
+		t.has(e, sent)
 		t.succeeded(id, e)
 	}
 	t.recount(e, was)

@@ -66,6 +66,14 @@ func (e *entry) wanted() uint32 {
 // counts tells whether the entry keeps its FIB in use.
 func (e *entry) counts() bool { return e.have != setNone || e.is(inFlight) || e.wanted() != setNone }
 
+// bit is 1 for true.
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 const (
 	chunkBits = 12
 	chunkSize = 1 << chunkBits

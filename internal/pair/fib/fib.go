@@ -61,6 +61,9 @@ type Table struct {
 	several map[uint32][]candidate // of entries with the flag, best first
 	taken   int
 
+	// Entries that the dataplane must have, that it has, and that differ in that.
+	wanted, there, different int
+
 	fibs    []vrf // each stays in its place
 	fibOf   map[vrfKey]uint16
 	lastFIB uint16

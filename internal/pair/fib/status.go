@@ -61,26 +61,11 @@ func (t *Table) Status() Status {
 	s := Status{
 		Phase: phaseNames[t.phase], WantsDump: t.phase > comparing && !t.complete,
 		PathSets: t.sets.count(), Bytes: t.ent.bytes(), Queued: t.queue, InFlight: t.flying, Waiting: t.waiting,
-		Unsupported: t.unsupported, Unclaimed: t.unclaimed, Taken: t.taken, Walking: t.busy(),
+		Routes: t.wanted, Have: t.there, Differences: t.different, Unsupported: t.unsupported, Unclaimed: t.unclaimed, Taken: t.taken, Walking: t.busy(),
 	}
 	for i := range t.fibs {
 		if v := &t.fibs[i]; v.state == there || v.always() && v.routes > 0 {
 			s.Tables++
-		}
-	}
-	for id := uint32(1); id < t.ent.end(); id++ {
-		e := t.ent.at(id)
-		if !e.is(entryLive) {
-			continue
-		}
-		if e.wanted() != setNone {
-			s.Routes++
-		}
-		if e.have != setNone {
-			s.Have++
-		}
-		if e.wanted() != e.have {
-			s.Differences++
 		}
 	}
 	for _, sp := range t.spaces {

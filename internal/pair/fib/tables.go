@@ -62,6 +62,16 @@ func (t *Table) fib(id uint32, family uint8) uint16 {
 // family. Labels have no other.
 func (v *vrf) always() bool { return v.id == dataplane.MainTable }
 
+// has notes what the dataplane has of an entry: set, whose reference is handed
+// over.
+func (t *Table) has(e *entry, set uint32) {
+	want, had := e.wanted(), e.have
+	t.there += bit(set != setNone) - bit(had != setNone)
+	t.different += bit(set != want) - bit(had != want)
+	e.have = set
+	t.sets.release(had)
+}
+
 // recount says that an entry may count now or not count any more.
 func (t *Table) recount(e *entry, was bool) {
 	switch is := e.counts(); {
