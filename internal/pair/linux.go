@@ -70,8 +70,8 @@ func (e *Engine) Wrote(now time.Time, ns model.NS, results []plan.Result) {
 			if e.ledger.wrote[w.k] = w.asked; w.k.class == ofSysctl {
 				e.ledger.forget(w.k)
 			}
-		case (w.k.class == ofSysctl || w.k.class == ofMPLS) && errors.Is(r.Err, fs.ErrNotExist):
-			e.ledger.forget(w.k) // a link without IPv6 has none to keep, one that has gone no setting
+		case w.k.class == ofSysctl && errors.Is(r.Err, fs.ErrNotExist):
+			e.ledger.forget(w.k) // a link without IPv6 has none to keep
 		default:
 			delete(e.ledger.wrote, w.k)
 			f := e.ledger.fail(now, w.k, w.object, fmt.Errorf("Linux: %w", r.Err))

@@ -2,6 +2,7 @@ package pair_test
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -230,14 +231,20 @@ func TestMPLS(t *testing.T) {
 // TestMPLSRefused: Linux does not take the setting: the dataplane does as is
 // configured all the same, and the pair says so.
 func TestMPLSRefused(t *testing.T) {
+	t.Run("not allowed", func(t *testing.T) { refusedMPLS(t, unix.EROFS) })
+	t.Run("not there", func(t *testing.T) { refusedMPLS(t, fs.ErrNotExist) }) // in a container: the link has the setting
+}
+
+func refusedMPLS(t *testing.T, why error) {
 	caps := vppCaps
 	caps.MPLS = true
 	on := spec(0, 0)
 	on.MPLS = pair.MPLSOn
 	s := newScene(t, memory.Options{Caps: caps})
 	s.dp.AddPhy(on.Phy, dataplane.Ethernet)
-	s.readonly = "mpls/conf/input"
+	s.refuses, s.refusal = "mpls/conf/input", why
 	s.configure(on)
+	begin := s.now
 	for range 100 { // it goes on trying
 		if !s.drive(func(int) int { return 0 }) {
 			s.passTime()
@@ -250,7 +257,10 @@ func TestMPLSRefused(t *testing.T) {
 	if errs := s.status("phy0").Errors; !slices.ContainsFunc(errs, func(e pair.Error) bool { return e.Object == object }) {
 		t.Errorf("it shows %+v", errs)
 	}
-	s.readonly = ""
+	if s.now.Sub(begin) < time.Minute {
+		t.Errorf("it tries again without a pause")
+	}
+	s.refuses = ""
 	s.advance(time.Minute)
 	s.settle()
 	if errs := s.status("phy0").Errors; len(errs) != 0 {

@@ -1,6 +1,8 @@
 package pair
 
 import (
+	"cmp"
+
 	"golang.org/x/sys/unix"
 
 	"netbraid/internal/dataplane"
@@ -14,21 +16,12 @@ func (e *Engine) NetconfChanged(ns model.NS, old, new *rtnl.Netconf) {
 	if !e.uses(ns) {
 		return
 	}
-	var was, is rtnl.Netconf
-	if old != nil {
-		was = *old
-	}
-	if new != nil {
-		is = *new
-	}
-	n := new
-	if n == nil {
-		n = old
-	}
+	n := cmp.Or(new, old)
 	if u := e.byHost[linkID{ns, uint32(n.Index)}]; u != nil && n.Family == unix.AF_MPLS {
 		e.mark(u)
 	}
-	if was.IgnoreLinkdown != is.IgnoreLinkdown {
+	ignores := func(n *rtnl.Netconf) bool { return n != nil && n.IgnoreLinkdown != 0 }
+	if ignores(old) != ignores(new) {
 		e.linkdownChanged(ns, n.Index)
 	}
 }
@@ -65,15 +58,16 @@ type mplsWritten struct {
 }
 
 // syncMPLS has the dataplane's interface take packets with labels if the
-// companion does. What Linux decides does not hold a pair up, and a dataplane
-// that cannot shows the error.
+// companion does. A pair is in step without that: of a dataplane that cannot the
+// error is shown.
 func (e *Engine) syncMPLS(u *unit, l *rtnl.Link, i *dataplane.Interface) {
 	on, known := e.mplsInput(u, l)
 	e.set(dpKey(ofMPLS, u.phy), !known || i.MPLS == on, dataplane.Op{Kind: dataplane.SetMPLS, Index: u.phy, On: on})
 }
 
-// mplsInput tells whether packets with labels are taken, once that is known. What
-// is configured and differs is written to Linux first.
+// mplsInput tells whether packets with labels are to be taken, once that is
+// known. What is configured, and has not been in force on this companion, is
+// written to Linux; until it is there it holds for the dataplane all the same.
 func (e *Engine) mplsInput(u *unit, l *rtnl.Link) (on, known bool) {
 	n, there := e.mplsSetting(u)
 	as := MPLSFollows

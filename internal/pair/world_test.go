@@ -58,15 +58,16 @@ type world struct {
 		Write([]byte) (int, error)
 		Sum64() uint64
 	}
-	err      error
-	writes   []dataplane.Op // carried out, since a test cleared it
-	linux    []string       // operations for Linux carried out
-	actions  int
-	counts   map[string]int
-	lie      lie
-	ignores  func(*plan.Op) bool // operations that Linux accepts and does not do
-	readonly string              // a setting of Linux that cannot be written
-	left     map[uint32]bool     // interfaces that were refused to hand on no more multicast
+	err     error
+	writes  []dataplane.Op // carried out, since a test cleared it
+	linux   []string       // operations for Linux carried out
+	actions int
+	counts  map[string]int
+	lie     lie
+	ignores func(*plan.Op) bool // operations that Linux accepts and does not do
+	refuses string              // a setting of Linux that cannot be written,
+	refusal error               // because of this
+	left    map[uint32]bool     // interfaces that were refused to hand on no more multicast
 }
 
 // lie is something that is not as the engine is told.
@@ -265,8 +266,8 @@ func (w *world) execute(s *space, ops []*plan.Op) {
 			r.Err = errNoNS
 		case w.faults && w.rng.IntN(20) == 0:
 			r.Err = &rtnl.Error{Errno: unix.ENOMEM}
-		case op.Kind == plan.SysctlSet && op.Sysctl.Name == w.readonly:
-			r.Err = unix.EROFS
+		case op.Kind == plan.SysctlSet && op.Sysctl.Name == w.refuses:
+			r.Err = w.refusal
 		case op.Kind == plan.SysctlSet:
 			r.Err = s.kern.WriteSysctl("/proc/sys/net/"+op.Sysctl.Path(op.Device), op.Value)
 		case w.ignores != nil && w.ignores(op), w.faults && w.rng.IntN(30) == 0: // it says that it did, and did not
