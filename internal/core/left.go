@@ -88,6 +88,12 @@ func (c *Core) leaveOld(partial bool) {
 func (c *Core) left(p *Plane) {
 	key := madeKey(p.Config)
 	made := c.made[key]
+	if len(made) > 0 && p.Config.Type == config.NetNS && p.Pairs.Absent() {
+		c.log(levelInfo, "what was made on a dataplane has gone with its namespace", "dataplane", p.Config.Name, "place", p.Config.NetNS,
+			"pairs", strings.Join(MadeNames(made), " "))
+		made = nil
+		c.rememberMade(key, nil)
+	}
 	if len(made) == 0 {
 		delete(c.behind, key)
 		return

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netbraid/internal/core"
 	"netbraid/internal/dataplane"
 	"netbraid/internal/pair"
@@ -120,6 +122,35 @@ func TestLeftBehind(t *testing.T) {
 		}
 		if got := strings.Join(behind, ", "); got != x.behind || (told > 0) != (x.behind != "" && !x.partial) || told > 1 {
 			t.Errorf("%s: left behind %s, told %d times; want %s", x.name, got, told, x.behind)
+		}
+	}
+}
+
+// TestLeftBehindGone: of a namespace that is not there any more nothing is left
+// behind; of a VPP without a socket something may be.
+func TestLeftBehindGone(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for key, x := range map[string]struct {
+		err  error
+		left int
+	}{
+		"n netns /run/netns/n": {fmt.Errorf("open: %w", unix.ENOENT), 0},
+		"m netns /run/netns/m": {fmt.Errorf("open: %w", unix.EPERM), 1},
+		"v vpp /run/v.sock":    {fmt.Errorf("connect: %w", unix.ENOENT), 1},
+	} {
+		c := core.New(core.Options{Seed: 1, Made: map[string][]pair.Made{key: {{Phy: "eth0", Pair: true}}}})
+		saved := false
+		for n, ev := range []core.Event{core.Configured{Config: parsed(t, "")}, core.Tick{}, core.PlaneEvent{ID: 1, Event: dataplane.Down{Epoch: 1, Err: x.err}}, core.Tick{}} {
+			if n == 3 {
+				now = now.Add(11 * time.Second)
+			}
+			for _, a := range c.Step(now, ev) {
+				m, ok := a.(core.SaveMade)
+				saved = saved || ok && m.Name == key && len(m.Made) == 0
+			}
+		}
+		if got := c.LeftBehind(); len(got) != x.left || saved != (x.left == 0) || len(c.Planes()) != 0 {
+			t.Errorf("%s: left behind %+v, forgotten %v, dataplanes %v", key, got, saved, c.Planes())
 		}
 	}
 }

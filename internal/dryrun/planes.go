@@ -2,7 +2,9 @@ package dryrun
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -124,10 +126,12 @@ func (p *Planes) begin(d *config.Dataplane) *compared {
 		}
 	}
 	slices.SortFunc(c.made, func(a, b pair.Made) int { return strings.Compare(a.Interface(), b.Interface()) })
-	if seen, err := p.Look(d); err != nil {
+	seen, err := p.Look(d)
+	switch {
+	case err == nil, d.Type == config.NetNS && errors.Is(err, fs.ErrNotExist) && samePlace(p.New.Dataplanes, d) == nil:
+		c.seen = &seen // what was in a namespace has gone with it
+	default:
 		c.Unreachable = err.Error()
-	} else {
-		c.seen = &seen
 	}
 	return c
 }

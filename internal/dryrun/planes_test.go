@@ -3,6 +3,7 @@ package dryrun
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -102,6 +103,28 @@ func TestComparePlanes(t *testing.T) {
 		}
 		if text := strings.Join(got, ", "); text != x.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", x.name, text, x.want)
+		}
+	}
+}
+
+// TestCompareGone: with a namespace has gone what was made in it.
+func TestCompareGone(t *testing.T) {
+	const plane = "config dataplane n\n\toption type netns\n\toption netns n\nconfig pair a\n\toption phy eth0\n"
+	for _, x := range []struct{ old, new, want string }{
+		{plane, "", "leave n:"},
+		{"", "", ""},
+		{plane, plane, " n (out of reach):"},
+	} {
+		p := Planes{Old: parsed(t, x.old), New: parsed(t, x.new), Made: map[string][]pair.Made{"n netns /run/netns/n": {{Phy: "eth0", Pair: true}}},
+			Look: func(*config.Dataplane) (dataplane.Seen, error) {
+				return dataplane.Seen{}, fmt.Errorf("open: %w", fs.ErrNotExist)
+			}}
+		var got []string
+		for _, c := range p.Compare() {
+			got = append(got, planeText(&c))
+		}
+		if text := strings.Join(got, ", "); text != x.want {
+			t.Errorf("got %q, want %q", text, x.want)
 		}
 	}
 }

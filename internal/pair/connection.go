@@ -3,6 +3,7 @@ package pair
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"netbraid/internal/dataplane"
@@ -46,6 +47,7 @@ type connection struct {
 	retryAt  time.Time
 	since    time.Time
 	lost     time.Time // since when there is no connection; zero while there is one
+	absent   bool      // why: there is no such thing
 
 	have    [kinds]bool // read completely in this connection
 	wanted  [kinds]bool // to be read
@@ -162,7 +164,7 @@ func (e *Engine) connect() {
 
 func (e *Engine) up(caps dataplane.Caps) {
 	c := &e.conn
-	c.state, c.caps, c.since, c.lost, c.err = connected, caps, e.now, time.Time{}, ""
+	c.state, c.caps, c.since, c.lost, c.err, c.absent = connected, caps, e.now, time.Time{}, "", false
 	for _, k := range dataplane.Kinds {
 		c.wanted[k] = true
 	}
@@ -196,7 +198,8 @@ func (e *Engine) down(err error) {
 		lost = e.now
 	}
 	*c = connection{state: waiting, epoch: c.epoch, caps: c.caps, err: why, attempts: c.attempts + 1,
-		retryAt: e.now.Add(delay), since: e.now, lost: lost, batches: map[uint64]*batch{}, last: c.last}
+		retryAt: e.now.Add(delay), since: e.now, lost: lost, absent: errors.Is(err, fs.ErrNotExist),
+		batches: map[uint64]*batch{}, last: c.last}
 	e.ledger.disconnected()
 	if wasUp {
 		e.fib.Lost()

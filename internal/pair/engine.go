@@ -157,6 +157,9 @@ func (e *Engine) Idle() bool {
 		len(e.out) == 0 && e.wakeAt.IsZero() && e.fib.Idle()
 }
 
+// Absent tells that the last attempt to connect has found no such thing.
+func (e *Engine) Absent() bool { return e.conn.absent }
+
 // Actions returns and clears what the shell has to do.
 func (e *Engine) Actions() []Action {
 	out := e.out
