@@ -78,6 +78,9 @@ func (c *Core) leaveOld(partial bool) {
 			continue
 		}
 		d, _ := ParseMadeKey(key)
+		if c.leaving(d) {
+			continue // remembered under two names: the first has taken over the other
+		}
 		c.log(levelInfo, "taking apart what was made on a dataplane that is not configured any more", "dataplane", d.Name, "type", d.Type,
 			"place", d.Socket+d.NetNS, "pairs", len(c.made[key]))
 		c.leavePlane(c.openPlane(d, true))

@@ -126,6 +126,16 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
+// TestLeftBehindTwice: what is remembered under two names (a crash while one took
+// over the other) is one dataplane's, which is left once.
+func TestLeftBehindTwice(t *testing.T) {
+	c := core.New(core.Options{Seed: 1, Made: map[string][]pair.Made{"a netns /n": {{Phy: "eth0", Pair: true}}, "b netns /n": {{Phy: "eth1", Pair: true}}}})
+	c.Step(time.Unix(1000, 0), core.Configured{Config: parsed(t, "")})
+	if n := len(c.Planes()); n != 1 {
+		t.Errorf("%d engines at work on one dataplane", n)
+	}
+}
+
 // TestLeftBehindGone: of a namespace that is not there any more nothing is left
 // behind; of a VPP without a socket something may be.
 func TestLeftBehindGone(t *testing.T) {
