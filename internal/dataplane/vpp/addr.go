@@ -135,8 +135,8 @@ func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
 		real = p
 		delete(s.c.within, said{op.Index, op.Prefix})
 	}
-	if refused != nil || err != nil || !slices.Contains(list, real) {
-		return refused, err
+	if refused != nil || err != nil || !slices.Contains(list, real) || s.saidAs(op.Index, real) != real {
+		return refused, err // it is not there, or as another one
 	}
 	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, real))
 	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {

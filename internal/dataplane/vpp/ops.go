@@ -133,6 +133,7 @@ func (s *session) table(op *dataplane.Op) (refused, err error) {
 		if refused, err := s.emptyTable(t); refused != nil || err != nil {
 			return refused, err
 		}
+		delete(s.world.groups, t)
 	}
 	switch {
 	case s.ids.has(tableAddDelV2, tableAddDelV2Reply):
