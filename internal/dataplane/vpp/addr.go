@@ -118,8 +118,8 @@ func (s *session) name(index uint32) string {
 }
 
 // addrDel removes an address, only if it is there with just this length: VPP
-// would remove one of another length as well.
-func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
+// would remove one of another length as well. next is what is to be done after it.
+func (s *session) addrDel(op *dataplane.Op, next []dataplane.Op) (refused, err error) {
 	if refused := checkAddr(op.Prefix); refused != nil {
 		return refused, nil
 	}
@@ -137,6 +137,9 @@ func (s *session) addrDel(op *dataplane.Op) (refused, err error) {
 	}
 	if refused != nil || err != nil || !slices.Contains(list, real) || s.saidAs(op.Index, real) != real {
 		return refused, err // it is not there, or as another one
+	}
+	if real == op.Prefix && s.stays(op, next, list) {
+		return nil, nil
 	}
 	refused, err = s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, op.Index, false, real))
 	if errors.Is(refused, addressNotFound) || errors.Is(refused, invalidInterface) {

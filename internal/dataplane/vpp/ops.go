@@ -33,7 +33,7 @@ func (s *session) operate(b *batch, i int, op *dataplane.Op) (refused, err error
 	case dataplane.AddrAdd:
 		return s.addrAdd(op)
 	case dataplane.AddrDel:
-		return s.addrDel(op)
+		return s.addrDel(op, b.Ops[i+1:])
 	case dataplane.NeighSet:
 		return s.neighSet(op)
 	case dataplane.NeighDel:

@@ -41,6 +41,12 @@ func (s *session) addWithin(op *dataplane.Op) (done bool, err error) {
 	if p, other := s.c.within[key]; other && slices.Contains(list, p) {
 		return true, nil
 	}
+	if p, there := covered(list, op.Prefix); there {
+		// An earlier process has asked for it: what was shown is something else.
+		s.keepWithin(key, p)
+		s.deliver(dataplane.Disturbed{Epoch: s.q.epoch, Kind: dataplane.KindAddr})
+		return true, nil
+	}
 	var longer []netip.Prefix
 	for _, a := range list {
 		switch {
@@ -77,6 +83,34 @@ func (s *session) addWithin(op *dataplane.Op) (done bool, err error) {
 	return refused == nil, err
 }
 
+// covered finds an address with the length of a subnet that it lies in with
+// others.
+func covered(list []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
+	for _, a := range list {
+		if a.Addr() == p.Addr() && a.Bits() < p.Bits() {
+			return a, slices.ContainsFunc(list, func(o netip.Prefix) bool { return o != a && o.Masked() == a.Masked() })
+		}
+	}
+	return p, false
+}
+
+// stays tells whether an address that is to be removed is what VPP has in place of
+// a single one that is to be added: an earlier process has asked for that.
+func (s *session) stays(op *dataplane.Op, next []dataplane.Op, list []netip.Prefix) bool {
+	for i := range next {
+		o := &next[i]
+		if o.Kind != dataplane.AddrAdd || o.Index != op.Index || o.Prefix.Addr() != op.Prefix.Addr() {
+			continue
+		}
+		p, there := covered(list, o.Prefix)
+		if there = there && p == op.Prefix; there {
+			s.keepWithin(said{o.Index, o.Prefix}, p)
+		}
+		return there
+	}
+	return false
+}
+
 // address adds or removes an address as it is.
 func (s *session) address(index uint32, p netip.Prefix, add bool) (refused, err error) {
 	return s.done(addDelAddress, addDelAddressReply, encodeAddress(nil, index, add, p))
@@ -89,11 +123,16 @@ func (s *session) cover(key said, bits int) (done bool, err error) {
 	if refused != nil || err != nil {
 		return false, err
 	}
+	s.keepWithin(key, p)
+	return true, nil
+}
+
+// keepWithin notes that VPP has an address with another length.
+func (s *session) keepWithin(key said, p netip.Prefix) {
 	if s.c.within == nil || len(s.c.within) > maxKept {
 		s.c.within = map[said]netip.Prefix{}
 	}
 	s.c.within[key] = p
-	return true, nil
 }
 
 // unveil gives addresses that had the length of a subnet because of an address

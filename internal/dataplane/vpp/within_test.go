@@ -83,3 +83,53 @@ func TestVirtualAddressGetsItsSubnet(t *testing.T) {
 		t.Errorf("dumped %v, %v", list, err)
 	}
 }
+
+// TestVirtualAddressAfterRestart: a new process finds the single addresses of the
+// one before, and they stay where they are.
+func TestVirtualAddressAfterRestart(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	addr := func(kind dataplane.OpKind, p string) dataplane.Op {
+		return dataplane.Op{Kind: kind, Index: phy, Prefix: pfx(p)}
+	}
+	shown := func() (out []string) {
+		t.Helper()
+		list, err := u.dump(dataplane.KindAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			out = append(out, a.(dataplane.Addr).Prefix.String())
+		}
+		return out
+	}
+	for _, del := range []bool{false, true} { // the engine removes what it does not know only where the pair is its own
+		u.must(addr(dataplane.AddrAdd, "192.0.2.1/24"), addr(dataplane.AddrAdd, "192.0.2.254/32"))
+		u.c.Close()
+		u = newUser(t, s.Socket(), nil)
+		u.up()
+		if got := shown(); !slices.Equal(got, []string{"192.0.2.1/24", "192.0.2.254/24"}) {
+			t.Fatalf("shown are %v", got)
+		}
+		before := s.Count("sw_interface_add_del_address")
+		ops := []dataplane.Op{addr(dataplane.AddrAdd, "192.0.2.254/32")}
+		if del {
+			ops = append([]dataplane.Op{addr(dataplane.AddrDel, "192.0.2.254/24")}, ops...)
+		}
+		done, events, err := u.write(ops...)
+		if err != nil || len(done.Failed) > 0 {
+			t.Fatal(err, done.Failed)
+		}
+		told := slices.Contains(events, dataplane.Event(dataplane.Disturbed{Epoch: u.epoch, Kind: dataplane.KindAddr}))
+		if n := s.Count("sw_interface_add_del_address") - before; n > 1 || told == del {
+			t.Errorf("removing first %v: %d messages, told to read again %v", del, n, told)
+		}
+		if got := shown(); !slices.Equal(got, []string{"192.0.2.1/24", "192.0.2.254/32"}) {
+			t.Errorf("shown are %v", got)
+		}
+		u.must(addr(dataplane.AddrDel, "192.0.2.1/24"))
+		if got := s.Addresses(phy); !slices.Equal(got, []string{"192.0.2.254/32"}) {
+			t.Errorf("VPP has %v", got)
+		}
+		u.must(addr(dataplane.AddrDel, "192.0.2.254/32"))
+	}
+}
