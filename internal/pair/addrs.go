@@ -171,10 +171,11 @@ func (e *Engine) stepAddr(k key) {
 
 // clashes tells whether Linux has an IPv6 address with another prefix length:
 // it has each only once on a link.
-func (u *unit) clashes(p netip.Prefix) bool {
-	if p.Addr().Is4() {
-		return false
-	}
+func (u *unit) clashes(p netip.Prefix) bool { return p.Addr().Is6() && u.otherLength(p) }
+
+// otherLength tells whether Linux has an address with another prefix length: what
+// the dataplane has may be the same one, as it has to have it.
+func (u *unit) otherLength(p netip.Prefix) bool {
 	for o := range u.lx {
 		if o.Addr() == p.Addr() && o != p {
 			return true
@@ -210,7 +211,7 @@ func (e *Engine) keeps(u *unit, p netip.Prefix, there bool) bool {
 		return false
 	case linkLocal(p):
 		return true
-	case s != nil && s.Sync && !u.clashes(p):
+	case s != nil && s.Sync && !u.otherLength(p):
 		e.pushAddr(u, p, nil)
 		e.markAddr(u, p)
 	}

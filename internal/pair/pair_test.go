@@ -433,3 +433,26 @@ func TestLag(t *testing.T) {
 	s.settle()
 	s.want("lag after all", s.e.Status(s.now).Lag, time.Duration(0))
 }
+
+// TestForeignPairOtherLength: an address that Linux has with another prefix length
+// does not come to Linux a second time from a pair that others have made.
+func TestForeignPairOtherLength(t *testing.T) {
+	w := newWorld(1, like, nil)
+	s := &scene{t, w}
+	phy := w.dp.AddPhy("phy0", dataplane.Ethernet)
+	if err := w.dp.Outside(&dataplane.Op{Kind: dataplane.PairAdd, Pair: &dataplane.Pair{Phy: phy, HostName: "host0", HostPort: dataplane.NoIndex}}); err != nil {
+		t.Fatal(err)
+	}
+	w.configure(spec(0, 0))
+	s.settle()
+	h := s.host("host0").Index
+	s.linux0(addAddr(h, "192.0.2.1/24"), addAddr(h, "192.0.2.254/32"))
+	w.plane.Close()
+	w.dp.Do(&dataplane.Op{Kind: dataplane.AddrDel, Index: phy, Prefix: prefix("192.0.2.254/32")})
+	w.dp.Do(&dataplane.Op{Kind: dataplane.AddrAdd, Index: phy, Prefix: prefix("192.0.2.254/24")}) // as VPP has it
+	w.start()
+	w.rest()
+	w.advance(5 * time.Second)
+	w.rest()
+	s.want("addresses of Linux", s.linuxAddrs("host0"), "192.0.2.1/24 192.0.2.254/32")
+}
