@@ -373,3 +373,47 @@ func TestTableComesBack(t *testing.T) {
 		t.Error("255.255.255.255 is dropped")
 	}
 }
+
+// TestTableForgetsItsGroups: what VPP has shown of a table (it keeps an interface
+// that has gone) is not there when the table comes back.
+func TestTableForgetsItsGroups(t *testing.T) {
+	s, u, phy, other := start(t, vpptest.Options{})
+	bind := func(i, table uint32) dataplane.Op {
+		return dataplane.Op{Kind: dataplane.SetTable, Index: i, Value: table}
+	}
+	u.must(append(addTable(10), bind(phy, 10), bind(other, 10), multicast(phy, true))...)
+	s.DelInterface(phy)
+	u.up()
+	if _, err := u.dump(dataplane.KindInterface); err != nil {
+		t.Fatal(err)
+	}
+	u.must(bind(other, 0), dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET}, dataplane.Op{Kind: dataplane.TableDel, Value: 10, Family: unix.AF_INET6})
+	if i := s.AddPhy("new", [6]byte{2, 0xfe, 0, 9, 0, 0}, 1500); i != phy {
+		t.Fatalf("it is interface %d", i)
+	}
+	u.must(append(addTable(10), bind(phy, 10), multicast(phy, true))...)
+	if !s.Hears(phy, netip.MustParseAddr("224.0.0.5")) {
+		t.Error("it is deaf")
+	}
+}
+
+// TestNoAddressAfterRestart: a VPP that was started anew takes IPv4 without an
+// address again, asked by the same process.
+func TestNoAddressAfterRestart(t *testing.T) {
+	s, u, phy, _ := start(t, vpptest.Options{})
+	for n := range 2 {
+		if _, err := u.dump(dataplane.KindInterface); err != nil {
+			t.Fatal(err)
+		}
+		u.must(multicast(phy, true))
+		if !s.Hears(phy, netip.MustParseAddr("224.0.0.1")) {
+			t.Errorf("it takes no IPv4 after %d restarts", n)
+		}
+		s.Restart(false)
+		if i := s.AddPhy("phy0", [6]byte{2, 0xfe, 0, 0, 0, 1}, 1500); i != phy {
+			t.Fatalf("it is interface %d", i)
+		}
+		_ = u.down()
+		u.up()
+	}
+}
