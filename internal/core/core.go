@@ -60,6 +60,7 @@ type Core struct {
 	planes    []*Plane // in the order of their ID
 	lastPlane PlaneID
 	made      map[string][]pair.Made // on each dataplane, by madeKey; no empty ones
+	partial   bool                   // sections are missing because they are wrong
 	behind    map[string]string      // why what was made on a dataplane is left behind there, by madeKey
 	graph     *device.Graph
 	planner   *plan.Planner
@@ -201,8 +202,9 @@ func (c *Core) take(ev Event) {
 			p.Pairs.Wrote(c.now, ev.NS, ev.Results)
 		}
 	case Configured:
+		c.partial = ev.Partial
 		c.configure(ev.Config)
-		c.leaveOld(ev.Partial)
+		c.leaveOld()
 	case SwitchChanged:
 		c.switchChanged(ev.State)
 	case Exited:

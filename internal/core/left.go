@@ -71,9 +71,9 @@ func (c *Core) oldMade() (keys []string) {
 // leaveOld takes apart what was made on dataplanes that are not configured any
 // more. When sections are missing because they are wrong it may belong to one of
 // them, and nothing is done.
-func (c *Core) leaveOld(partial bool) {
+func (c *Core) leaveOld() {
 	for _, key := range c.oldMade() {
-		if partial {
+		if c.partial {
 			c.behind[key] = "the configuration has errors: nothing is taken apart before it is right"
 			continue
 		}

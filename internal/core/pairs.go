@@ -267,6 +267,7 @@ func (c *Core) setPairs(p *Plane) {
 			Sync: w.Sync, AutoSubif: w.AutoSubif, MPLS: mplsOf(w), TUN: w.TUN, Queues: w.Queues})
 	}
 	p.spaces = slices.Sorted(maps.Values(p.netns)) // those that are left tell what they tell
+	p.Pairs.KeepMade(c.partial)
 	p.Pairs.SetPairs(c.now, specs)
 	for _, path := range sortedKeys(p.netns) {
 		if !used[path] {

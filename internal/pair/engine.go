@@ -50,6 +50,7 @@ type Engine struct {
 	remark      bool // everything has to be looked at again
 	rediscover  bool // sub-interfaces may have units again
 	madeChanged bool
+	keepMade    bool
 	more        bool // fib has work left
 }
 
@@ -77,6 +78,10 @@ func New(o Options) *Engine {
 
 // Clock sets the time that the sink's methods stand at.
 func (e *Engine) Clock(now time.Time) { e.now = now }
+
+// KeepMade says whether what an earlier process has made stays though it is not
+// among the pairs: some may be missing. It holds from the next SetPairs on.
+func (e *Engine) KeepMade(on bool) { e.keepMade = on }
 
 // SetPairs gives the whole set of wanted pairs. What is no longer wanted is
 // unpaired, if we have made it.
@@ -110,8 +115,10 @@ func (e *Engine) SetPairs(now time.Time, specs []Spec) {
 	for _, u := range e.units {
 		u.spec = nil // relate finds it again: what it points to is another
 	}
-	for _, id := range sortedKeys(e.made, unitID.compare) {
-		e.ensure(id) // also what an earlier process has made and nobody wants
+	if !e.keepMade {
+		for _, id := range sortedKeys(e.made, unitID.compare) {
+			e.ensure(id) // also what an earlier process has made and nobody wants
+		}
 	}
 	e.relate()
 	e.markAll()

@@ -44,3 +44,22 @@ func TestTakenBackByTheNext(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepMade: what an earlier process has made stays while sections are missing
+// because they are wrong.
+func TestKeepMade(t *testing.T) {
+	s := newScene(t, like, spec(0, 0), spec(1, 0))
+	s.plane.Close()
+	s.configured = false
+	s.start()
+	s.e.KeepMade(true)
+	s.configure(spec(0, 0))
+	s.rest()
+	s.want("pairs on the dataplane", len(s.dp.Has().Pairs), 2)
+	s.want("what is remembered", len(s.made), 2)
+	s.e.KeepMade(false)
+	s.configure(spec(0, 0))
+	s.settle()
+	s.want("pairs on the dataplane, when nothing is wrong", len(s.dp.Has().Pairs), 1)
+	s.want("what is remembered then", len(s.made), 1)
+}

@@ -140,6 +140,21 @@ func TestLeftByFile(t *testing.T) {
 		t.Error("a file with an error has cost a companion")
 	}
 	w.kill()
+	// Nor does one in which only a pair is wrong.
+	before = w.index("e1")
+	w.write("network", strings.Replace(other, "config pair 'e1'\n", "config pair 'e1'\n\toption sync 'perhaps'\n", 1))
+	w.start()
+	w.eventually(10*time.Second, func() string {
+		if out, err := w.run("pair", "list"); err != nil || strings.Count(out, " up\n") != 1 {
+			return out
+		}
+		return ""
+	})
+	time.Sleep(500 * time.Millisecond)
+	if out := w.control.IP("-o link"); !strings.Contains(out, " e1") || w.index("e1") != before || !strings.Contains(w.made(), `"lan"`) {
+		t.Errorf("a pair with an error has cost its companion:\n%s\nremembered: %s", out, w.made())
+	}
+	w.kill()
 
 	w.write("network", without(text))
 	w.start()
