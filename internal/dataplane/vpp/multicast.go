@@ -175,11 +175,21 @@ func (s *session) needIP4(index uint32, on bool) (refused, err error) {
 	if on {
 		table, err := s.readTable(index, false)
 		t := dataplane.Table{ID: table, Family: unix.AF_INET}
-		if err != nil || !s.mayList(t) {
-			return nil, err // an earlier process may have asked for it
+		if err != nil || len(s.world.ifaces) == 0 {
+			return nil, err
 		}
-		if has, err := s.hasIP4(index, t); has || err != nil {
-			return nil, err // it has an address, or that has been asked for
+		has := false
+		if s.mayList(t) {
+			has, err = s.hasIP4(index, t)
+		} else {
+			// An earlier process may have asked for it. Then it stays enabled when
+			// the pair goes, which is better than never.
+			var list []netip.Prefix
+			list, refused, err = s.readAddrs(index, false)
+			has = len(list) > 0
+		}
+		if has || refused != nil || err != nil {
+			return refused, err // it has an address, or that has been asked for
 		}
 	}
 	return s.countIP4(index, on)

@@ -146,6 +146,10 @@ func TestManyGroups(t *testing.T) {
 		}
 		return n
 	}
+	last := ops[len(ops)-1].Index
+	if !s.Hears(last, netip.MustParseAddr("224.0.0.1")) {
+		t.Error("one of many takes no IPv4 without an address")
+	}
 	before := s.Groups()
 	if n := on(); n != 0 {
 		t.Errorf("%d are known, without a list", n)
