@@ -118,3 +118,15 @@ func diffLines(a, b string) (out string) {
 	}
 	return out
 }
+
+// TestLeaveAnother: a file that stands for another namespace by now has nothing of
+// ours taken out of that.
+func TestLeaveAnother(t *testing.T) {
+	l := newLab(t)
+	n := l.ours()
+	l.dp.do(func() { l.dp.s.inode++ })
+	l.dp.Leave()
+	if now := l.ours(); n == 0 || now != n {
+		t.Errorf("%d chains of %d are left", now, n)
+	}
+}
