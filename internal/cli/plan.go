@@ -171,8 +171,6 @@ func planeLine(c *dryrun.PlaneChange) string {
 	switch c.Does {
 	case "":
 		return ""
-	case dryrun.Leave:
-		line += fmt.Sprintf(" (%s %s): what was made on it is taken apart", c.Type, c.Place)
 	case dryrun.Change:
 		line += ": " + attrText(c.Attrs) + "; its pairs stay, its routes are compared again"
 	default:
