@@ -231,16 +231,36 @@ func (k *Kernel) Subscribe(epoch uint32) {
 
 // A reader that keeps up with a storm of notifications is woken for every few
 // of them, which costs more than to read and apply them. So it rests when it
-// has read stormCount within stormTime and little was left to read.
+// has emptied the queue, as long as there are stormCount in each stormTime: what
+// happens apart from that is heard at once.
 const (
-	stormCount = 64
+	stormCount = 256
 	stormTime  = 10 * time.Millisecond
 	stormRest  = time.Millisecond
+	stormFew   = 32 // in one read: the queue is empty
 )
+
+// storm tells a storm from what happens apart from one.
+type storm struct {
+	heard int // since
+	since time.Time
+	on    bool
+}
+
+// hears takes n notifications that have been read at once, and tells whether to
+// rest.
+func (s *storm) hears(n int, now time.Time) bool {
+	if passed := now.Sub(s.since); passed >= stormTime {
+		s.on = s.heard >= stormCount && passed < 2*stormTime
+		s.heard, s.since = 0, now
+	}
+	s.heard += n
+	return s.on && n < stormFew
+}
 
 func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 	defer k.wg.Done()
-	heard, since := 0, time.Now()
+	var st storm
 	for {
 		rest := false
 		err := n.Listen(k.ctx, func(datagrams [][]byte) bool {
@@ -249,11 +269,7 @@ func (k *Kernel) listen(n *rtnl.Notifier, epoch uint32) {
 				batch = join(batch, b)
 			}
 			k.o.Deliver(core.Notified{NS: k.o.NS, Epoch: epoch, Data: batch})
-			if heard += len(datagrams); heard >= stormCount {
-				now := time.Now()
-				rest = now.Sub(since) < stormTime && len(datagrams) < stormCount/2
-				heard, since = 0, now
-			}
+			rest = st.hears(len(datagrams), time.Now())
 			return !rest
 		})
 		switch {
