@@ -226,29 +226,32 @@ func (w *world) change(path, method, device string) {
 	}
 }
 
-// portsCount holds that the status of bridges shows these ports with a number
-// and what has gone through them.
+// portsCount waits until the status of bridges shows these ports with a number
+// and what has gone through them: ovs-vswitchd says so after a while.
 func (w *world) portsCount(want ...string) {
 	w.t.Helper()
-	bridges, _ := w.call("netbraid.ovs", "status").Array("bridges")
-	counts := map[string]bool{}
-	for _, b := range bridges {
-		ports, _ := b.(ubus.Table).Array("ports")
-		for _, p := range ports {
-			t := p.(ubus.Table)
-			name, _ := t.String("name")
-			number, _ := t.Int("number")
-			stats, _ := t.Table("statistics")
-			rx, _ := stats.Int("rx_packets")
-			tx, _ := stats.Int("tx_bytes")
-			counts[name] = number > 0 && rx > 0 && tx > 0
+	nstest.Eventually(w.t, 10*time.Second, func() string {
+		bridges, _ := w.call("netbraid.ovs", "status").Array("bridges")
+		counts := map[string]bool{}
+		for _, b := range bridges {
+			ports, _ := b.(ubus.Table).Array("ports")
+			for _, p := range ports {
+				t := p.(ubus.Table)
+				name, _ := t.String("name")
+				number, _ := t.Int("number")
+				stats, _ := t.Table("statistics")
+				rx, _ := stats.Int("rx_packets")
+				tx, _ := stats.Int("tx_bytes")
+				counts[name] = number > 0 && rx > 0 && tx > 0
+			}
 		}
-	}
-	for _, name := range want {
-		if !counts[name] {
-			w.t.Errorf("port %s has no number, or no counters: %v", name, bridges)
+		for _, name := range want {
+			if !counts[name] {
+				return fmt.Sprintf("port %s has no number, or no counters: %v", name, bridges)
+			}
 		}
-	}
+		return ""
+	})
 }
 
 // reload reads the configuration again.
