@@ -69,6 +69,12 @@ func familyOf(six bool) uint8 {
 	return unix.AF_INET
 }
 
+// tableOf is the table of one family that an interface is bound to.
+func (s *session) tableOf(index uint32, six bool) (dataplane.Table, error) {
+	id, err := s.readTable(index, six)
+	return dataplane.Table{ID: id, Family: familyOf(six)}, err
+}
+
 // multicastMessages are what groups need.
 var multicastMessages = []message{mrouteAddDel, mrouteAddDelReply, mrouteDump, mrouteDetails}
 
@@ -148,11 +154,10 @@ func (s *session) setMulticast(op *dataplane.Op) (refused, err error) {
 		return refused, err
 	}
 	for _, six := range []bool{false, true} {
-		table, err := s.readTable(op.Index, six)
+		t, err := s.tableOf(op.Index, six)
 		if err != nil {
 			return nil, err
 		}
-		t := dataplane.Table{ID: table, Family: familyOf(six)}
 		if op.On {
 			refused, err = s.join(op.Index, t)
 		} else {
@@ -173,8 +178,7 @@ func (s *session) needIP4(index uint32, on bool) (refused, err error) {
 		return nil, nil
 	}
 	if on {
-		table, err := s.readTable(index, false)
-		t := dataplane.Table{ID: table, Family: unix.AF_INET}
+		t, err := s.tableOf(index, false)
 		if err != nil || len(s.world.ifaces) == 0 {
 			return nil, err
 		}
@@ -220,11 +224,10 @@ func (s *session) disableIP4(index uint32) (times int, err error) {
 	if !s.ids.has(enableIP4, enableIP4Reply) || !s.ids.has(multicastMessages...) {
 		return 0, nil
 	}
-	table, err := s.readTable(index, false)
+	t, err := s.tableOf(index, false)
 	if err != nil {
 		return 0, err
 	}
-	t := dataplane.Table{ID: table, Family: unix.AF_INET}
 	for ; times < maxEnabled; times++ {
 		if on, err := s.hasIP4(index, t); err != nil || !on {
 			return times, err
@@ -258,11 +261,11 @@ func (s *session) hasIP4(index uint32, t dataplane.Table) (on bool, err error) {
 	return now.ip4[index], err
 }
 
-// keepIP4 does the same when the last address of an interface has gone, with
-// which IPv4 may have gone.
+// keepIP4 does what needIP4 does when the last address of an interface has gone,
+// with which IPv4 may have gone.
 func (s *session) keepIP4(index uint32) error {
-	table, err := s.readTable(index, false)
-	if err != nil || s.c.ip4[index] || !s.group(dataplane.Table{ID: table, Family: unix.AF_INET}).accepts[index] || !s.ids.has(enableIP4, enableIP4Reply) {
+	t, err := s.tableOf(index, false)
+	if err != nil || s.c.ip4[index] || !s.group(t).accepts[index] || !s.ids.has(enableIP4, enableIP4Reply) {
 		return err
 	}
 	list, refused, err := s.readAddrs(index, false)
@@ -351,20 +354,11 @@ func (s *session) limitedBroadcast(t dataplane.Table, add bool) (refused, err er
 		}
 		bl = &block{n: 1, b: encodeLocalPath(nil, protoIP4)}
 	}
-	start, context, err := s.begin(routeAddDel, nil, 0)
-	if err != nil {
+	refused, err = s.done(routeAddDel, routeAddDelReply, encodeRoute(nil, k, s.local, bl))
+	if refused == nil || !add && errors.Is(refused, noSuchFIB) {
 		return nil, err
 	}
-	s.out = encodeRoute(s.out, k, s.local, bl)
-	endFrame(s.out, start)
-	if err := s.wait(context); err != nil {
-		return nil, err
-	}
-	d, refused, err := s.answerOf(routeAddDel, routeAddDelReply)
-	if rv := retval(d.u32()); refused == nil && err == nil && rv != 0 && (add || rv != noSuchFIB) {
-		refused = fmt.Errorf("%s: %w", limited, rv)
-	}
-	return refused, err
+	return fmt.Errorf("%s: %w", limited, refused), err
 }
 
 // hasLimited tells whether a route of our source for what is for VPP itself is
