@@ -45,6 +45,9 @@ type Dataplane struct {
 	Window int
 }
 
+// Place is where the dataplane is: the socket or the namespace.
+func (d *Dataplane) Place() string { return d.Socket + d.NetNS }
+
 // NetNSTable is a FIB for a namespace's main table.
 type NetNSTable struct {
 	NetNS string // its file; "" for the daemon's own

@@ -41,7 +41,7 @@ func ParseMadeKey(key string) (d *config.Dataplane, ok bool) {
 func (c *Core) LeftBehind() (out []Left) {
 	for _, key := range c.oldMade() {
 		d, _ := ParseMadeKey(key)
-		out = append(out, Left{Dataplane: d.Name, Type: d.Type, Place: d.Socket + d.NetNS, Pairs: MadeNames(c.made[key]), Reason: c.behind[key]})
+		out = append(out, Left{Dataplane: d.Name, Type: d.Type, Place: d.Place(), Pairs: MadeNames(c.made[key]), Reason: c.behind[key]})
 	}
 	return out
 }
@@ -82,7 +82,7 @@ func (c *Core) leaveOld() {
 			continue // remembered under two names: the first has taken over the other
 		}
 		c.log(levelInfo, "taking apart what was made on a dataplane that is not configured any more", "dataplane", d.Name, "type", d.Type,
-			"place", d.Socket+d.NetNS, "pairs", len(c.made[key]))
+			"place", d.Place(), "pairs", len(c.made[key]))
 		c.leavePlane(c.openPlane(d, true))
 	}
 }
@@ -107,7 +107,7 @@ func (c *Core) left(p *Plane) {
 	}
 	c.behind[key] = why
 	c.log(levelWarn, "pairs are left behind on a dataplane; the next start or reload tries again to take them apart", "dataplane", p.Config.Name,
-		"place", p.Config.Socket+p.Config.NetNS, "pairs", strings.Join(MadeNames(made), " "), "error", why)
+		"place", p.Config.Place(), "pairs", strings.Join(MadeNames(made), " "), "error", why)
 }
 
 // whyLeft says why pairs have not been taken apart: what was refused, or why

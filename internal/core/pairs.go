@@ -152,7 +152,7 @@ func (c *Core) configurePairs() {
 // madeKey is what is remembered of a dataplane under: another one of the same
 // name has nothing of ours because of it.
 func madeKey(d *config.Dataplane) string {
-	return d.Name + " " + d.Type + " " + d.Socket + d.NetNS
+	return d.Name + " " + d.Type + " " + d.Place()
 }
 
 // sameDataplane tells whether two sections mean one dataplane.

@@ -119,7 +119,7 @@ type compared struct {
 }
 
 func (p *Planes) begin(d *config.Dataplane) *compared {
-	c := &compared{PlaneChange: PlaneChange{Name: d.Name, Type: d.Type, Place: d.Socket + d.NetNS}}
+	c := &compared{PlaneChange: PlaneChange{Name: d.Name, Type: d.Type, Place: d.Place()}}
 	for key, made := range p.Made {
 		if o, ok := core.ParseMadeKey(key); ok && samePlace([]*config.Dataplane{o}, d) != nil {
 			c.made = append(c.made, made...)
