@@ -84,13 +84,14 @@ func (s *Server) ownReload(r *ubus.Request) {
 		case errors.As(err, &bad):
 			list, more = problemList(bad.Refused())
 		case err != nil:
-			list = append(list, problem(config.Problem{Severity: config.Error, Reason: err.Error()}))
+			list = append(list, ProblemTable(config.Problem{Severity: config.Error, Reason: err.Error()}))
 		}
 		s.reply(r, ubus.Table{{Name: "ok", Value: err == nil}, {Name: "problems", Value: list}, {Name: "more", Value: int32(more)}})
 	})
 }
 
-func problem(p config.Problem) ubus.Table {
+// ProblemTable is a problem of the configuration as programs read it.
+func ProblemTable(p config.Problem) ubus.Table {
 	severity, text := "warning", p.Reason
 	if p.Severity == config.Error {
 		severity = "error"

@@ -220,7 +220,7 @@ func (s *Server) answerProblems(r *ubus.Request, problems []config.Problem) {
 func problemList(problems []config.Problem) (list ubus.Array, more int) {
 	list, more = ubus.Array{}, max(0, len(problems)-maxListed)
 	for _, p := range problems[:len(problems)-more] {
-		list = append(list, problem(p))
+		list = append(list, ProblemTable(p))
 	}
 	return list, more
 }

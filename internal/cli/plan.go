@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"netbraid/internal/api"
 	"netbraid/internal/config"
 	"netbraid/internal/daemon"
 	"netbraid/internal/dryrun"
@@ -103,20 +104,9 @@ func (a *app) refusedPlan(problems []config.Problem) error {
 	}
 	list := ubus.Array{}
 	for _, p := range problems {
-		list = append(list, problemTable(p))
+		list = append(list, api.ProblemTable(p))
 	}
 	return a.printJSON(ubus.Table{{Name: "ok", Value: false}, {Name: "problems", Value: list}})
-}
-
-// problemTable is a problem as netbraid reload --json prints it.
-func problemTable(p config.Problem) ubus.Table {
-	severity := "warning"
-	if p.Severity == config.Error {
-		severity = "error"
-	}
-	return ubus.Table{{Name: "file", Value: p.Pos.File}, {Name: "line", Value: int32(p.Pos.Line)}, {Name: "severity", Value: severity},
-		{Name: "section", Value: p.Section}, {Name: "option", Value: p.Option}, {Name: "value", Value: p.Value},
-		{Name: "reason", Value: p.Reason}, {Name: "allowed", Value: p.Allowed}, {Name: "text", Value: p.String()}}
 }
 
 // writePlan prints a plan, and ends as diff does.
