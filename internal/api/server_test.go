@@ -72,37 +72,19 @@ type refusedError []config.Problem
 func (e refusedError) Error() string             { return "refused" }
 func (e refusedError) Refused() []config.Problem { return e }
 
-// logText is a log that may be read while it is written.
-type logText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // bench is a server on a bus, with a client.
 type bench struct {
 	t      *testing.T
 	loop   *loop
 	server *Server
 	client *ubus.Client
-	log    *logText
+	log    *nstest.Output
 }
 
 // newBench starts with the interfaces a, on a bridge that is to be made, and
 // b, whose device is not there.
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, loop: &loop{core: core.New(core.Options{})}, log: &logText{}}
+	b := &bench{t: t, loop: &loop{core: core.New(core.Options{})}, log: &nstest.Output{}}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	path := filepath.Join(t.TempDir(), "ubus.sock")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

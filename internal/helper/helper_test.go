@@ -1,7 +1,6 @@
 package helper
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,44 +9,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"netbraid/internal/core"
+	"netbraid/internal/nstest"
 	"netbraid/internal/proto"
 )
-
-// logged is a log that tests can read.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 type rig struct {
 	t      *testing.T
 	r      *Runner
 	dir    string
-	log    *logged
+	log    *nstest.Output
 	events chan core.Exited
 	gen    uint64
 }
 
 func newRig(t *testing.T, dir string) *rig {
 	t.Helper()
-	w := &rig{t: t, dir: dir, log: &logged{}, events: make(chan core.Exited, 100)}
+	w := &rig{t: t, dir: dir, log: &nstest.Output{}, events: make(chan core.Exited, 100)}
 	r, err := Open(Options{NSFD: -1, RunDir: dir, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Deliver: func(ev core.Event) { w.events <- ev.(core.Exited) }})
 	if err != nil {
@@ -325,7 +306,7 @@ func TestDiscover(t *testing.T) {
 	write("f.sh", `echo '{"name":"four"}'; sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >left.pid`, 0o755)
 	write("g.sh", `echo '{"name":"five"}'`, 0o644)
 	write("h.txt", `echo '{"name":"six"}'`, 0o755)
-	log := &logged{}
+	log := &nstest.Output{}
 	reg := proto.Builtin()
 	began := time.Now()
 	Discover(context.Background(), dir, reg, nil, slog.New(slog.NewTextHandler(log, nil)))

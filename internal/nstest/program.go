@@ -15,19 +15,25 @@ import (
 type Program struct {
 	t   testing.TB
 	cmd *exec.Cmd // nil once it was killed
-	out output
+	out Output
 }
 
-// output keeps what a program says; it is read while the program runs.
-type output struct {
+// Output keeps what is written to it; it may be read meanwhile.
+type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
 }
 
 // Start starts a program inside the namespace, in a process group of its own,
@@ -54,11 +60,7 @@ func (n *NS) Start(env []string, args ...string) *Program {
 }
 
 // Output is what the program has said so far, on standard output and error.
-func (p *Program) Output() string {
-	p.out.mu.Lock()
-	defer p.out.mu.Unlock()
-	return p.out.b.String()
-}
+func (p *Program) Output() string { return p.out.String() }
 
 // Signal sends a signal to the program and all that it has started.
 func (p *Program) Signal(sig syscall.Signal) {

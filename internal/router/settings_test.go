@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -99,11 +98,7 @@ config interface 'wan2'
 // that the next process had to know.
 func TestRouterMPLSInput(t *testing.T) {
 	vmtest.Require(t)
-	for _, m := range []string{"mpls_router", "8021q"} {
-		if out, err := exec.Command("modprobe", m).CombinedOutput(); err != nil {
-			t.Fatalf("modprobe %s: %v: %s", m, err, out)
-		}
-	}
+	vmtest.Modprobe(t, "mpls_router", "8021q")
 	w := newWorld(t)
 	w.write("network", strings.ReplaceAll(w.read("network"), "option phy 'lan'", "option phy 'lan'\n\toption auto_subif '1'"))
 	input := func(ns *nstest.NS, dev string) string {

@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -139,11 +138,7 @@ func TestRouterVRF(t *testing.T) {
 // the label says, and routes push labels.
 func TestRouterMPLS(t *testing.T) {
 	vmtest.Require(t)
-	for _, m := range []string{"mpls_router", "mpls_iptunnel"} {
-		if out, err := exec.Command("modprobe", m).CombinedOutput(); err != nil {
-			t.Fatalf("modprobe %s: %v: %s", m, err, out)
-		}
-	}
+	vmtest.Modprobe(t, "mpls_router", "mpls_iptunnel")
 	w := newWorld(t)
 	w.write("network", strings.ReplaceAll(w.read("network"), "option phy", "option mpls '1'\n\toption phy"))
 	for _, ns := range []*nstest.NS{w.control, w.one, w.second} {

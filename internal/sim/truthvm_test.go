@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -252,9 +251,7 @@ func TestVLANsVM(t *testing.T) {
 // of the test kernel.
 func TestTruthMPLS(t *testing.T) {
 	vmtest.Require(t)
-	if out, err := exec.Command("modprobe", "mpls_router").CombinedOutput(); err != nil {
-		t.Fatalf("modprobe mpls_router: %v\n%s", err, out)
-	}
+	vmtest.Modprobe(t, "mpls_router")
 	opts := vmKernel
 	opts.MPLS = true
 	runGenerators(t, vmSequences/2, opts, func(seed uint64) *generator {

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"netbraid/internal/nstest"
 	"netbraid/ubus"
 )
 
@@ -45,27 +45,9 @@ func startBroker(t *testing.T) (b *ubus.Broker, path, aclDir string) {
 	return b, path, dir
 }
 
-// output can be read while a command writes to it.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // background is a command that runs beside others.
 type background struct {
-	stdout, stderr output
+	stdout, stderr nstest.Output
 	cancel         context.CancelFunc
 	rc             chan int
 }

@@ -2,6 +2,7 @@ package vmtest
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -29,5 +30,15 @@ func Require(t testing.TB) {
 	t.Helper()
 	if !InVM() {
 		t.Skip("needs the test kernel: run make vmtest")
+	}
+}
+
+// Modprobe loads modules of the test kernel.
+func Modprobe(t testing.TB, modules ...string) {
+	t.Helper()
+	for _, m := range modules {
+		if out, err := exec.Command("modprobe", m).CombinedOutput(); err != nil {
+			t.Fatalf("modprobe %s: %v: %s", m, err, out)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,24 +17,6 @@ import (
 	"netbraid/internal/nstest"
 	"netbraid/rtnl"
 )
-
-// text is an output that may be read while it is written.
-type text struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (x *text) Write(b []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.b.Write(b)
-}
-
-func (x *text) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.b.String()
-}
 
 // start runs a monitor in ns; stop ends it and gives its error.
 func start(t testing.TB, ns *nstest.NS, o Options) (stop func() error) {
@@ -139,7 +120,7 @@ func account(t testing.TB, out string) (lines int, lost map[string]uint64) {
 func TestRealKernel(t *testing.T) {
 	ns := nstest.New(t)
 	ns.Veth("old0", "peer0", nil)
-	var out text
+	var out nstest.Output
 	stop := start(t, ns, Options{Out: &out})
 	ns.IP("link set old0 name eth0")
 	ns.IP("link set eth0 up")
@@ -180,7 +161,7 @@ func TestKernelLoss(t *testing.T) {
 	const n, rounds = 2000, 5
 	ns := nstest.New(t)
 	r := newRouter(t, ns, n)
-	var out text
+	var out nstest.Output
 	stop := start(t, ns, Options{Kinds: []rtnl.Kind{rtnl.KindRoute}, Buffer: 1, JSON: true, Out: &out})
 	for range rounds {
 		r.send(r.add)
@@ -209,7 +190,7 @@ func TestSlowOutput(t *testing.T) {
 	r.send(r.del)
 	ns.Veth("eth7", "peer7", nil)
 	time.Sleep(50 * time.Millisecond)
-	var out text
+	var out nstest.Output
 	printed := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(&out, read)

@@ -2,7 +2,6 @@ package netns
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 
 	"netbraid/internal/dataplane"
@@ -14,11 +13,7 @@ import (
 // modules loads what the test kernel has as modules.
 func modules(t *testing.T) {
 	t.Helper()
-	for _, m := range []string{"8021q", "vrf", "mpls_router", "mpls_iptunnel"} {
-		if out, err := exec.Command("modprobe", m).CombinedOutput(); err != nil {
-			t.Fatalf("modprobe %s: %v: %s", m, err, out)
-		}
-	}
+	vmtest.Modprobe(t, "8021q", "vrf", "mpls_router", "mpls_iptunnel")
 }
 
 // TestVMConformance has VLANs, VRFs and MPLS too.

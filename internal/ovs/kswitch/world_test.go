@@ -29,7 +29,7 @@ type world struct {
 	t        testing.TB
 	dir      string
 	stations []*station
-	log      *lines
+	log      *nstest.Output
 
 	mu     sync.Mutex
 	states map[string]model.SwitchState
@@ -42,29 +42,11 @@ type station struct {
 	port, addr string
 }
 
-// lines keeps what was logged.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newWorld skips the test outside the test kernel.
 func newWorld(t testing.TB, stations int) *world {
 	t.Helper()
 	vmtest.Require(t)
-	w := &world{NS: nstest.New(t), t: t, dir: t.TempDir(), log: &lines{}, states: map[string]model.SwitchState{}}
+	w := &world{NS: nstest.New(t), t: t, dir: t.TempDir(), log: &nstest.Output{}, states: map[string]model.SwitchState{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s", w.log)
@@ -218,7 +200,7 @@ func (w *world) mustNotPing(from, to *station) {
 // child is a process that runs a Manager, to be killed.
 type child struct {
 	cmd *exec.Cmd
-	out *lines
+	out *nstest.Output
 }
 
 // childJob is what a child does: TestMain sees it in the environment.
@@ -276,7 +258,7 @@ func (w *world) startChild(want ...model.Switch) *child {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := &child{cmd: exec.Command(exe), out: &lines{}}
+	c := &child{cmd: exec.Command(exe), out: &nstest.Output{}}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+string(job))
 	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
